@@ -52,38 +52,43 @@ struct pgoutput_message {
                         inside a stream block, of the others: the (sub)transaction's own id */
     uint32_t subxid; /* Stream Abort: the aborted (sub)transaction */
     bool has_xid;
-    uint64_t lsn;     /* Begin: final LSN (that of the commit record); Commit and its like: commit LSN;
-                         prepared kinds: prepare LSN; Origin, Message: its LSN; Stream Abort of
-                         protocol 4 with parallel streaming: abort LSN, else 0 */
-    uint64_t end_lsn; /* Commit and its like: end of the commit record */
-    int64_t time_us;  /* since 2000-01-01 */
-    bool is_first;    /* Stream Start: first segment of this transaction */
+    /* Begin: LSN of the commit record. Commit, Stream Commit, Commit Prepared: the same. Begin
+     * Prepare, Prepare, Stream Prepare: LSN of the prepare record. Rollback Prepared: its end.
+     * Origin, Message: its LSN. Stream Abort with parallel streaming: LSN of the abort, else 0. */
+    uint64_t lsn;
+    uint64_t end_lsn;        /* end of the commit, prepare or rollback record; else 0 */
+    int64_t time_us;         /* since 2000-01-01; of the commit, prepare, rollback or abort */
+    int64_t prepare_time_us; /* Rollback Prepared */
+    bool is_first;           /* Stream Start: first segment of this transaction */
 
-    uint32_t relation_oid;   /* Relation, Insert, Update, Delete; Type: the type's OID */
-    const char *nspname;     /* Relation, Type; "" means pg_catalog. Borrowed: the arena */
-    const char *relname;     /* Relation, Type: name. Origin, Message: name or prefix; prepared: gid */
-    char replica_identity;   /* 'd', 'n', 'f', 'i' */
+    uint32_t relation_oid; /* Relation, Insert, Update, Delete; Type: the type's OID */
+    const char *nspname;   /* Relation, Type; "" means pg_catalog. Borrowed: the arena */
+    const char *relname; /* Relation, Type: name. Origin, Message: name or prefix; prepared: gid */
+    char replica_identity; /* 'd', 'n', 'f', 'i' */
     uint16_t column_count;
     struct pgoutput_column *columns;
 
     enum pgoutput_old old_kind;
-    struct tuple old; /* values of non-key columns are VALUE_NULL in PGOUTPUT_OLD_KEY */
-    struct tuple new; /* values borrow from the message bytes */
+    struct tuple old; /* values of non-key columns are VALUE_NULL in PGOUTPUT_OLD_KEY;
+                         never VALUE_UNCHANGED */
+    struct tuple new; /* values borrow from the message bytes. VALUE_UNCHANGED may stand in an
+                         Insert too: a row filter turns an update that moves a row into view
+                         into an insert */
 
     uint32_t truncate_count;
     uint32_t *truncate_oids;
     bool truncate_cascade;
     bool truncate_restart_identity;
 
-    bool is_transactional;            /* Message */
-    const char *content;              /* Message; borrowed: the message bytes */
+    bool is_transactional; /* Message */
+    const char *content;   /* Message; borrowed: the message bytes */
     uint32_t content_len;
 };
 
 struct pgoutput_decoder {
-    int protocol;             /* 1 to 4, as asked of the server */
-    bool is_parallel;         /* streaming = parallel: Stream Abort carries LSN and time */
-    bool is_in_stream;        /* between Stream Start and Stream Stop */
+    int protocol;      /* 1 to 4, as asked of the server */
+    bool is_parallel;  /* streaming = parallel: Stream Abort carries LSN and time */
+    bool is_in_stream; /* between Stream Start and Stream Stop */
 };
 
 /* Decodes one message. Values borrow from data; everything else lives in arena. On failure
