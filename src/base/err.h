@@ -32,5 +32,6 @@ bool err_hint(struct err *err, const char *fmt, ...) PRINTF(2, 3);
 /* Replaces what err holds by a copy of from. Always returns false. */
 bool err_copy(struct err *err, const struct err *from);
 
-/* The process exit code that an error of this kind ends with: 1 failed, 2 configuration, 3 stopped. */
+/* The process exit code that an error of this kind ends with: 1 failed, 2 configuration, 3 stopped.
+ */
 int err_exit_code(const struct err *err);

@@ -55,9 +55,8 @@ static void write_line(enum log_level level, const char *message, const char *sq
 
     AUTO(buf_release) struct buf out = BUF_INIT;
     if (atomic_load(&format_now) == LOG_JSON) {
-        json_t *line = json_pack("{s:s, s:s, s:s, s:s#}", "time", when, "level",
-                                 level_names[level], "thread", thread_name, "msg", message,
-                                 (int)strlen(message));
+        json_t *line = json_pack("{s:s, s:s, s:s, s:s#}", "time", when, "level", level_names[level],
+                                 "thread", thread_name, "msg", message, (int)strlen(message));
         if (line && sqlstate[0])
             (void)json_object_set_new(line, "sqlstate", json_string(sqlstate));
         char *text = line ? json_dumps(line, JSON_PRESERVE_ORDER | JSON_COMPACT) : NULL;
@@ -75,16 +74,16 @@ static void write_line(enum log_level level, const char *message, const char *sq
     (void)written; /* a closed stderr must not end the pipeline */
 }
 
-#define LOG_BODY(level)                                                                            \
-    if ((int)(level) < atomic_load(&level_now))                                                    \
-        return;                                                                                    \
-    char *text = NULL;                                                                             \
-    va_list args;                                                                                  \
-    va_start(args, fmt);                                                                           \
-    if (vasprintf(&text, fmt, args) < 0)                                                           \
-        text = NULL;                                                                               \
-    va_end(args);                                                                                  \
-    write_line(level, text ? text : fmt, "");                                                      \
+#define LOG_BODY(level)                         \
+    if ((int)(level) < atomic_load(&level_now)) \
+        return;                                 \
+    char *text = NULL;                          \
+    va_list args;                               \
+    va_start(args, fmt);                        \
+    if (vasprintf(&text, fmt, args) < 0)        \
+        text = NULL;                            \
+    va_end(args);                               \
+    write_line(level, text ? text : fmt, "");   \
     free(text)
 
 void log_debug(const char *fmt, ...)

@@ -10,11 +10,11 @@
 #define AUTO(fn) __attribute__((cleanup(fn)))
 
 /* Hands the pointer onward: yields its value and clears the variable. */
-#define TAKE(p)                                                                                    \
-    __extension__({                                                                                \
-        __typeof__(p) taken_ = (p);                                                                \
-        (p) = NULL;                                                                                \
-        taken_;                                                                                    \
+#define TAKE(p)                     \
+    __extension__({                 \
+        __typeof__(p) taken_ = (p); \
+        (p) = NULL;                 \
+        taken_;                     \
     })
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

@@ -24,7 +24,7 @@ void *mem_resize(void *take_p, size_t count, size_t size)
 {
     if (size && count > SIZE_MAX / size)
         out_of_memory(SIZE_MAX);
-    void *p = realloc(take_p, count * size ? count * size : 1);
+    void *p = realloc(take_p, count * size > 0 ? count * size : 1);
     if (!p)
         out_of_memory(count * size);
     return p;

@@ -6,9 +6,9 @@
 
 #include "base/macros.h"
 
-void *mem_alloc(size_t size) MUST_USE;                           /* zeroed */
+void *mem_alloc(size_t size) MUST_USE;                              /* zeroed */
 void *mem_resize(void *take_p, size_t count, size_t size) MUST_USE; /* checks count * size */
-char *str_dup(const char *text) MUST_USE;                        /* NULL gives NULL */
+char *str_dup(const char *text) MUST_USE;                           /* NULL gives NULL */
 char *str_dup_n(const char *text, size_t len) MUST_USE;
 char *str_fmt(const char *fmt, ...) PRINTF(1, 2) MUST_USE;
 

@@ -22,7 +22,8 @@ void queue_free(struct queue **queue, void (*free_item)(void *item));
 
 /* Waits up to timeout_ms (negative: without end) for room. The item belongs to the queue on
  * QUEUE_OK only. */
-enum queue_result queue_push(struct queue *queue, void *item, size_t bytes, int timeout_ms) MUST_USE;
+enum queue_result queue_push(struct queue *queue, void *item, size_t bytes,
+                             int timeout_ms) MUST_USE;
 
 /* Waits up to timeout_ms (negative: without end; 0: not at all) for an item. */
 enum queue_result queue_pop(struct queue *queue, void **ret_item, int timeout_ms) MUST_USE;

@@ -1,0 +1,197 @@
+/* Catalog reads: two queries, tables and columns, joined here. See catalog.h. */
+#include "pg/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "pg/quote.h"
+
+/* A replica identity's index: the chosen one, or the primary key; usable only when it is
+ * immediate and valid, and without generated columns (15 sends NULL for them). */
+#define USER_TABLES                                                                        \
+    "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,"     \
+    " c.relispartition, c.relfilenode, c.relnamespace,"                                    \
+    " c.relkind = 'p' OR am.amname = 'heap' AS is_heap,"                                   \
+    " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"            \
+    "    AND i.indisvalid AND i.indimmediate AND i.indisunique"                            \
+    "    AND CASE c.relreplident WHEN 'i' THEN i.indisreplident"                           \
+    "             WHEN 'd' THEN i.indisprimary ELSE false END"                             \
+    "    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid"   \
+    "        AND a.attgenerated <> '' AND a.attnum = ANY (i.indkey))) AS identity_index,"  \
+    " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"            \
+    "    AND i.indisprimary AND i.indisvalid AND i.indimmediate) AS primary_index"         \
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace" \
+    " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam"                                   \
+    " WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'"                           \
+    " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND n.nspname <> $1"   \
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid"            \
+    "   AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e')"
+
+static const char tables_sql[] =
+    "SELECT t.oid, t.nspname, t.relname, t.relkind, t.relpersistence, t.relreplident,"
+    " t.relispartition, t.relfilenode, t.is_heap,"
+    " t.relreplident = 'f' OR t.identity_index IS NOT NULL,"
+    " CASE WHEN t.relkind = 'r' THEN coalesce(pg_catalog.pg_relation_size(t.oid), 0) ELSE 0 END,"
+    " rn.nspname, r.relname FROM (" USER_TABLES ") t"
+    " LEFT JOIN pg_catalog.pg_class r"
+    "   ON t.relispartition AND r.oid = pg_catalog.pg_partition_root(t.oid)"
+    " LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace"
+    " ORDER BY t.nspname COLLATE \"C\", t.relname COLLATE \"C\"";
+
+static const char columns_sql[] =
+    "SELECT t.oid, a.attname, pg_catalog.format_type(a.atttypid, -1),"
+    " pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnum,"
+    " a.attgenerated <> '', a.attidentity = 'a', a.attnotnull,"
+    " a.attnum = ANY (ii.indkey[0:ii.indnkeyatts - 1]),"
+    " a.attnum = ANY (pi.indkey[0:pi.indnkeyatts - 1])"
+    " FROM (" USER_TABLES ") t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid"
+    " LEFT JOIN pg_catalog.pg_index ii ON ii.indexrelid = t.identity_index"
+    " LEFT JOIN pg_catalog.pg_index pi ON pi.indexrelid = t.primary_index"
+    " WHERE a.attnum > 0 AND NOT a.attisdropped"
+    " ORDER BY t.nspname COLLATE \"C\", t.relname COLLATE \"C\", a.attnum";
+
+static void column_read(const struct rows *rows, int row, struct column *column)
+{
+    *column = (struct column){
+        .name = str_dup(rows_text(rows, row, 1)),
+        .type_name = str_dup(rows_text(rows, row, 2)),
+        .type_full = str_dup(rows_text(rows, row, 3)),
+        .type_oid = rows_oid(rows, row, 4),
+        .typmod = (int32_t)rows_int(rows, row, 5),
+        .attnum = (int16_t)rows_int(rows, row, 6),
+        .is_generated = rows_bool(rows, row, 7),
+        .is_identity_always = rows_bool(rows, row, 8),
+        .is_not_null = rows_bool(rows, row, 9),
+        .is_identity_key = rows_bool(rows, row, 10),
+        .is_primary_key = rows_bool(rows, row, 11),
+    };
+}
+
+static void table_read(const struct rows *rows, int row, struct table *table)
+{
+    *table = (struct table){
+        .oid = rows_oid(rows, row, 0),
+        .schema = str_dup(rows_text(rows, row, 1)),
+        .name = str_dup(rows_text(rows, row, 2)),
+        .kind = rows_text(rows, row, 3)[0],
+        .persistence = rows_text(rows, row, 4)[0],
+        .replica_identity = rows_text(rows, row, 5)[0],
+        .is_partition = rows_bool(rows, row, 6),
+        .filenode = rows_oid(rows, row, 7),
+        .is_heap = rows_bool(rows, row, 8),
+        .has_identity = rows_bool(rows, row, 9),
+        .bytes = rows_int(rows, row, 10),
+        .root_schema = str_dup(rows_text(rows, row, 11)),
+        .root_name = str_dup(rows_text(rows, row, 12)),
+    };
+}
+
+static void table_release(struct table *table)
+{
+    for (size_t i = 0; i < table->column_count; i++) {
+        free(table->columns[i].name);
+        free(table->columns[i].type_name);
+        free(table->columns[i].type_full);
+    }
+    free(table->columns);
+    free(table->schema);
+    free(table->name);
+    free(table->root_schema);
+    free(table->root_name);
+}
+
+void table_list_release(struct table_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        table_release(&list->items[i]);
+    free(list->items);
+    *list = TABLE_LIST_INIT;
+}
+
+/* The columns come in the tables' order: one pass joins them. */
+static void join_columns(struct table_list *list, const struct rows *rows)
+{
+    int row = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct table *table = &list->items[i];
+        int first = row;
+        while (row < rows_count(rows) && rows_oid(rows, row, 0) == table->oid)
+            row++;
+        table->column_count = (size_t)(row - first);
+        table->columns = mem_alloc(table->column_count * sizeof(*table->columns));
+        for (int c = first; c < row; c++)
+            column_read(rows, c, &table->columns[c - first]);
+    }
+}
+
+static bool read_in_transaction(struct conn *conn, const char *keeper, struct rows **ret_tables,
+                                struct rows **ret_columns, struct err *err)
+{
+    const char *params[] = {keeper};
+    bool is_ours = !conn_in_transaction(conn); /* else: the caller's snapshot decides */
+    if (is_ours && !conn_exec(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err))
+        return false;
+    return conn_query_params(conn, tables_sql, 1, params, ret_tables, err) &&
+           conn_query_params(conn, columns_sql, 1, params, ret_columns, err) &&
+           (!is_ours || conn_exec(conn, "COMMIT", err));
+}
+
+bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *ret_list,
+                    struct err *err)
+{
+    AUTO(rows_free) struct rows *tables = NULL;
+    AUTO(rows_free) struct rows *columns = NULL;
+    if (!read_in_transaction(conn, keeper, &tables, &columns, err))
+        return err_wrap(err, "could not read the catalog");
+    struct table_list list = {.count = (size_t)rows_count(tables)};
+    list.items = mem_alloc(list.count * sizeof(*list.items));
+    for (int i = 0; i < rows_count(tables); i++)
+        table_read(tables, i, &list.items[i]);
+    join_columns(&list, columns);
+    *ret_list = list;
+    return true;
+}
+
+void table_list_filter(struct table_list *list, bool (*keep)(const struct table *, void *),
+                       void *arg)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (keep(&list->items[i], arg))
+            list->items[kept++] = list->items[i];
+        else
+            table_release(&list->items[i]);
+    }
+    list->count = kept;
+}
+
+const struct table *table_list_find(const struct table_list *list, const char *schema,
+                                    const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].name, name) == 0 && strcmp(list->items[i].schema, schema) == 0)
+            return &list->items[i];
+    return NULL;
+}
+
+const struct table *table_list_find_oid(const struct table_list *list, uint32_t oid)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].oid == oid)
+            return &list->items[i];
+    return NULL;
+}
+
+const struct column *table_column(const struct table *table, const char *name)
+{
+    for (size_t i = 0; i < table->column_count; i++)
+        if (strcmp(table->columns[i].name, name) == 0)
+            return &table->columns[i];
+    return NULL;
+}
+
+char *table_label(const struct table *table)
+{
+    return str_fmt("%s.%s", table->schema, table->name);
+}

@@ -1,0 +1,370 @@
+/* Connections: opening with our session settings, waiting that can be interrupted, queries.
+ * See conn.h. Every libpq connection is in non-blocking mode; conn_wait() is the only wait. */
+#include "pg/conn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pg/libpq.h"
+#include "pg/quote.h"
+
+/* Startup options hold against ALTER ROLE … SET and ALTER DATABASE … SET, from the first command
+ * on. What newer servers only know (transaction_timeout) is set after the connection is there. */
+static const char session_options[] =
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
+    "-c idle_session_timeout=0 -c extra_float_digits=3 -c DateStyle=ISO,YMD "
+    "-c IntervalStyle=postgres -c bytea_output=hex -c TimeZone=UTC -c lc_monetary=C "
+    "-c search_path= -c default_transaction_isolation=read\\ committed "
+    "-c default_transaction_read_only=off -c default_transaction_deferrable=off "
+    "-c row_security=off -c jit=off -c client_min_messages=warning "
+    "-c standard_conforming_strings=on -c xmloption=content -c array_nulls=on";
+
+static void first_line(char *text)
+{
+    char *newline = strchr(text, '\n');
+    if (newline)
+        *newline = '\0';
+}
+
+static enum err_kind classify(const struct conn *conn, const char *sqlstate)
+{
+    static const struct {
+        const char *prefix;
+        enum err_kind kind;
+    } classes[] = {
+        {"08", ERR_RETRY},     {"57P01", ERR_RETRY}, {"57P02", ERR_RETRY}, {"57P03", ERR_RETRY},
+        {"57P05", ERR_RETRY},  {"57014", ERR_RETRY}, {"53", ERR_RETRY},    {"40", ERR_RETRY},
+        {"55P03", ERR_RETRY},  {"25P0", ERR_RETRY},  {"28", ERR_CONFIG},   {"3D000", ERR_CONFIG},
+        {"42501", ERR_CONFIG}, {"22", ERR_DATA},     {"23", ERR_DATA},
+    };
+    for (size_t i = 0; i < COUNT_OF(classes); i++)
+        if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
+            return classes[i].kind;
+    return conn_is_lost(conn) || !sqlstate[0] ? ERR_RETRY : ERR_FATAL;
+}
+
+bool conn_fail(struct conn *conn, const PGresult *result, struct err *err)
+{
+    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *detail = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
+    const char *hint = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_HINT) : NULL;
+    AUTO(str_free) char *text = str_dup(primary ? primary : PQerrorMessage(conn->pg));
+    if (!primary)
+        first_line(text);
+    enum err_kind kind = classify(conn, sqlstate ? sqlstate : "");
+    /* A constraint's detail holds the row's values; those of other classes say who or what. */
+    const char *more = detail && kind != ERR_DATA ? detail : "";
+    (void)err_set(err, kind, "%s: %s%s%.300s%s", conn->what, text[0] ? text : "connection lost",
+                  *more ? " (" : "", more, *more ? ")" : "");
+    if (hint)
+        (void)err_hint(err, "%.300s", hint);
+    (void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate ? sqlstate : "");
+    return false;
+}
+
+static void cancel(struct conn *conn)
+{
+    char why[256];
+    PGcancel *handle = PQgetCancel(conn->pg);
+    if (handle && PQtransactionStatus(conn->pg) == PQTRANS_ACTIVE)
+        (void)PQcancel(handle, why, sizeof(why));
+    PQfreeCancel(handle);
+}
+
+static bool wait_for(struct conn *conn, short events, int timeout_ms, int extra_fd, struct err *err)
+{
+    struct pollfd fds[3] = {
+        {.fd = PQsocket(conn->pg), .events = events},
+        {.fd = stop_fd(conn->stop), .events = POLLIN}, /* a negative descriptor is left out */
+        {.fd = extra_fd, .events = POLLIN},
+    };
+    if (poll(fds, COUNT_OF(fds), timeout_ms) < 0 && errno != EINTR)
+        return err_set(err, ERR_FATAL, "could not wait: %s", strerror(errno));
+    if (stop_raised(conn->stop)) {
+        cancel(conn);
+        return err_set(err, ERR_STOP, "%s: interrupted", conn->what);
+    }
+    return true;
+}
+
+bool conn_wait(struct conn *conn, int timeout_ms, int extra_fd, struct err *err)
+{
+    int unsent = PQflush(conn->pg);
+    if (unsent < 0)
+        return conn_fail(conn, NULL, err);
+    if (!wait_for(conn, (short)(unsent ? POLLIN | POLLOUT : POLLIN), timeout_ms, extra_fd, err))
+        return false;
+    return PQconsumeInput(conn->pg) || conn_fail(conn, NULL, err);
+}
+
+bool conn_flush(struct conn *conn, struct err *err)
+{
+    int unsent = 0;
+    while ((unsent = PQflush(conn->pg)) > 0)
+        if (!wait_for(conn, POLLIN | POLLOUT, -1, -1, err) || !PQconsumeInput(conn->pg))
+            return err->kind == ERR_STOP ? false : conn_fail(conn, NULL, err);
+    return unsent == 0 || conn_fail(conn, NULL, err);
+}
+
+static void keep_notice(void *arg, const PGresult *result)
+{
+    struct conn *conn = arg;
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    (void)snprintf(conn->notice, sizeof(conn->notice), "%s", text ? text : "");
+    (void)snprintf(conn->notice_sqlstate, sizeof(conn->notice_sqlstate), "%s",
+                   sqlstate ? sqlstate : "");
+}
+
+const char *conn_notice(const struct conn *conn, const char **ret_sqlstate)
+{
+    if (ret_sqlstate)
+        *ret_sqlstate = conn->notice_sqlstate;
+    return conn->notice;
+}
+
+/* The connection failed before a session was there: libpq has no SQLSTATE for it in most cases,
+ * so the class is taken from what the server's message says about the user's input. */
+static bool open_failed(struct conn *conn, struct err *err)
+{
+    static const char *const config_texts[] = {
+        "password",
+        "authentication",
+        "does not exist",
+        "pg_hba.conf",
+        "permission denied",
+        "role",
+        "unsupported startup parameter",
+        "must be superuser or replication role",
+        "invalid",
+    };
+    const char *message = PQerrorMessage(conn->pg);
+    enum err_kind kind = ERR_RETRY;
+    bool is_fatal =
+        strstr(message, "FATAL:") || strstr(message, "password") || strstr(message, "invalid");
+    for (size_t i = 0; is_fatal && i < COUNT_OF(config_texts); i++)
+        if (strstr(message, config_texts[i]))
+            kind = ERR_CONFIG;
+    /* "No such file or directory": the socket is not there, the server is down. */
+    if (strstr(message, "No such file") || strstr(message, "refused"))
+        kind = ERR_RETRY;
+    AUTO(str_free) char *text = str_dup(message);
+    first_line(text);
+    (void)err_set(err, kind, "could not connect to the %s: %s", conn->what, text);
+    if (kind == ERR_CONFIG)
+        return err_hint(err, "check user, password and database in the %s URL, and pg_hba.conf",
+                        conn->what);
+    return err_hint(err, "check that the server runs and that host and port are right");
+}
+
+static bool connect_poll(struct conn *conn, int timeout_ms, struct err *err)
+{
+    int64_t until = clock_ms() + timeout_ms;
+    PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+    while (state != PGRES_POLLING_OK) {
+        if (state == PGRES_POLLING_FAILED || PQstatus(conn->pg) == CONNECTION_BAD)
+            return open_failed(conn, err);
+        int64_t left = until - clock_ms();
+        if (left <= 0) {
+            (void)err_set(err, ERR_RETRY, "could not connect to the %s: no answer within %d s",
+                          conn->what, timeout_ms / 1000);
+            return err_hint(err, "check host, port and firewall; connect_timeout is the limit");
+        }
+        short events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+        if (!wait_for(conn, events, (int)left, -1, err))
+            return false;
+        state = PQconnectPoll(conn->pg);
+    }
+    return true;
+}
+
+static bool connect_start(struct conn *conn, const struct conn_options *options, struct err *err)
+{
+    AUTO(buf_release) struct buf opts = BUF_INIT;
+    AUTO(str_free) char *dbname = NULL;
+    buf_puts(&opts, session_options);
+    if (options->extra_options)
+        buf_fmt(&opts, " %s", options->extra_options);
+    AUTO(str_free)
+    char *timeout =
+        str_fmt("%d", options->tcp_user_timeout_ms ? options->tcp_user_timeout_ms : 30000);
+    /* The URL is expanded first (expand_dbname); what stands behind it overrides it. */
+    const char *keywords[] = {"dbname",
+                              "application_name",
+                              "client_encoding",
+                              "options",
+                              "keepalives",
+                              "keepalives_idle",
+                              "keepalives_interval",
+                              "keepalives_count",
+                              "tcp_user_timeout",
+                              options->is_replication ? "replication" : NULL,
+                              NULL};
+    const char *values[] = {options->url, options->application_name,
+                            "UTF8",       opts.data,
+                            "1",          "10",
+                            "5",          "3",
+                            timeout,      "database",
+                            NULL};
+    conn->pg = PQconnectStartParams(keywords, values, 1);
+    if (!conn->pg)
+        return err_set(err, ERR_FATAL, "out of memory");
+    (void)PQsetNoticeReceiver(conn->pg, keep_notice, conn);
+    if (PQstatus(conn->pg) == CONNECTION_BAD)
+        return open_failed(conn, err);
+    return connect_poll(conn, options->connect_timeout_ms ? options->connect_timeout_ms : 10000,
+                        err);
+}
+
+bool conn_open(const struct conn_options *options, struct conn **ret_conn, struct err *err)
+{
+    AUTO(conn_free) struct conn *conn = mem_alloc(sizeof(*conn));
+    conn->what = str_dup(options->what);
+    conn->stop = options->stop;
+    if (!connect_start(conn, options, err))
+        return false;
+    if (PQsetnonblocking(conn->pg, 1) != 0)
+        return conn_fail(conn, NULL, err);
+    if (conn_version(conn) >= 170000 && !conn_exec(conn, "SET transaction_timeout = 0", err))
+        return false;
+    *ret_conn = TAKE(conn);
+    return true;
+}
+
+void conn_free(struct conn **conn)
+{
+    if (!*conn)
+        return;
+    PQfreemem((*conn)->copy_row);
+    PQfinish((*conn)->pg);
+    free((*conn)->what);
+    free(*conn);
+    *conn = NULL;
+}
+
+bool conn_next_result(struct conn *conn, PGresult **ret_result, struct err *err)
+{
+    while (PQisBusy(conn->pg))
+        if (!conn_wait(conn, -1, -1, err))
+            return false;
+    *ret_result = PQgetResult(conn->pg);
+    return true;
+}
+
+/* Reads all results of a command; keeps the last that is not an error, reports the first error. */
+static bool drain(struct conn *conn, PGresult **ret_last, struct err *err)
+{
+    PGresult *last = NULL;
+    bool is_good = true;
+    for (;;) {
+        PGresult *result = NULL;
+        if (!conn_next_result(conn, &result, err)) {
+            PQclear(last);
+            return false;
+        }
+        if (!result)
+            break;
+        ExecStatusType status = PQresultStatus(result);
+        bool is_error =
+            status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY;
+        if (is_error && is_good)
+            is_good = conn_fail(conn, result, err);
+        PQclear(last);
+        last = result;
+        if (status == PGRES_COPY_BOTH || status == PGRES_COPY_IN || status == PGRES_COPY_OUT)
+            break; /* not ours to drain: the caller asked for the wrong thing */
+    }
+    if (!is_good) {
+        PQclear(last);
+        return false;
+    }
+    *ret_last = last;
+    return true;
+}
+
+bool conn_exec(struct conn *conn, const char *sql, struct err *err)
+{
+    PGresult *last = NULL;
+    if (!PQsendQuery(conn->pg, sql))
+        return conn_fail(conn, NULL, err);
+    if (!drain(conn, &last, err))
+        return false;
+    PQclear(last);
+    return true;
+}
+
+bool conn_execf(struct conn *conn, struct err *err, const char *fmt, ...)
+{
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    va_list args;
+    va_start(args, fmt);
+    quote_add_args(&sql, fmt, args);
+    va_end(args);
+    return conn_exec(conn, buf_text(&sql), err);
+}
+
+bool conn_send(struct conn *conn, const char *sql, int count, const char *const *params,
+               struct err *err)
+{
+    int sent = count ? PQsendQueryParams(conn->pg, sql, count, NULL, params, NULL, NULL, 0)
+                     : PQsendQuery(conn->pg, sql);
+    return sent ? conn_flush(conn, err) : conn_fail(conn, NULL, err);
+}
+
+bool conn_receive(struct conn *conn, struct rows **ret_rows, struct err *err)
+{
+    PGresult *last = NULL;
+    if (!drain(conn, &last, err))
+        return false;
+    if (!last)
+        return err_set(err, ERR_FATAL, "%s: no result", conn->what);
+    *ret_rows = rows_wrap(last);
+    return true;
+}
+
+bool conn_query_params(struct conn *conn, const char *sql, int count, const char *const *params,
+                       struct rows **ret_rows, struct err *err)
+{
+    return conn_send(conn, sql, count, params, err) && conn_receive(conn, ret_rows, err);
+}
+
+bool conn_query(struct conn *conn, const char *sql, struct rows **ret_rows, struct err *err)
+{
+    return conn_query_params(conn, sql, 0, NULL, ret_rows, err);
+}
+
+bool conn_text(struct conn *conn, const char *sql, char **ret_text, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query(conn, sql, &rows, err))
+        return false;
+    *ret_text = rows_count(rows) ? str_dup(rows_text(rows, 0, 0)) : NULL;
+    return true;
+}
+
+int conn_version(const struct conn *conn)
+{
+    return PQserverVersion(conn->pg);
+}
+
+int conn_backend_pid(const struct conn *conn)
+{
+    return PQbackendPID(conn->pg);
+}
+
+bool conn_is_lost(const struct conn *conn)
+{
+    return PQstatus(conn->pg) != CONNECTION_OK;
+}
+
+bool conn_in_transaction(const struct conn *conn)
+{
+    return PQtransactionStatus(conn->pg) == PQTRANS_INTRANS;
+}

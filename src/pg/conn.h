@@ -1,0 +1,59 @@
+/* Connections to PostgreSQL. Owner: one thread for life.
+ *
+ * Every wait on the server is a poll() that a struct stop can end: the running command is then
+ * cancelled and the call fails with ERR_STOP. Our sessions override role and database defaults
+ * that would hurt (timeouts, DateStyle, search_path, …), on replication connections too. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/stop.h"
+#include "pg/rows.h"
+
+struct conn;
+
+struct conn_options {
+    const char *url;
+    const char *what;             /* "source" or "target", for error texts */
+    const char *application_name; /* "trunkline:<pipeline>:<role>" */
+    const char *extra_options;    /* more startup options ("-c name=value …"), or NULL */
+    bool is_replication;          /* a logical replication connection */
+    int connect_timeout_ms;       /* 0: 10 s */
+    int tcp_user_timeout_ms;      /* 0: 30 s */
+    const struct stop *stop;      /* borrowed, outlives the connection; or NULL */
+};
+
+/* Refused, unreachable: ERR_RETRY. Wrong password, no such database or role: ERR_CONFIG. */
+bool conn_open(const struct conn_options *options, struct conn **ret_conn, struct err *err);
+void conn_free(struct conn **conn); /* AUTO handler */
+
+/* One or more statements, results dropped. */
+bool conn_exec(struct conn *conn, const char *sql, struct err *err);
+
+/* conn_exec with the text made by quote_sql's format (%I, %L, %s, %d, %u, %l). */
+bool conn_execf(struct conn *conn, struct err *err, const char *fmt, ...);
+
+/* One statement. *ret_rows is set on success only; the caller owns it. */
+bool conn_query(struct conn *conn, const char *sql, struct rows **ret_rows, struct err *err);
+
+/* One statement with text parameters ($1 …; NULL is SQL's NULL). */
+bool conn_query_params(struct conn *conn, const char *sql, int count, const char *const *params,
+                       struct rows **ret_rows, struct err *err);
+
+/* The two halves of conn_query_params, to let two servers work at the same time. */
+bool conn_send(struct conn *conn, const char *sql, int count, const char *const *params,
+               struct err *err);
+bool conn_receive(struct conn *conn, struct rows **ret_rows, struct err *err);
+
+/* First column of the first row as text, owned by the caller; NULL when NULL or no row. */
+bool conn_text(struct conn *conn, const char *sql, char **ret_text, struct err *err);
+
+int conn_version(const struct conn *conn); /* 150020 */
+int conn_backend_pid(const struct conn *conn);
+bool conn_is_lost(const struct conn *conn);
+bool conn_in_transaction(const struct conn *conn);
+
+/* The last warning of the session and its SQLSTATE; "" when there was none. Borrowed. */
+const char *conn_notice(const struct conn *conn, const char **ret_sqlstate);

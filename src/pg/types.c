@@ -1,0 +1,84 @@
+/* Binary safety of types, read once from pg_type. See types.h. */
+#include "pg/types.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "pg/quote.h"
+
+struct type {
+    uint32_t oid;
+    enum types_answer answer;
+};
+
+struct types {
+    struct type *items; /* ascending by oid */
+    size_t count;
+};
+
+/* Each type with the types inside it; then what the worst of them says. */
+static const char types_sql[] =
+    "WITH RECURSIVE part(oid, inside, depth) AS ("
+    "  SELECT oid, oid, 0 FROM pg_catalog.pg_type"
+    "  UNION"
+    "  SELECT p.oid, e.oid, 1 FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.inside,"
+    "  LATERAL ("
+    "    SELECT t.typelem AS oid WHERE t.typelem <> 0 AND t.typlen = -1"
+    "    UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'"
+    "    UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a"
+    "      WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0"
+    "        AND NOT a.attisdropped"
+    "    UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r"
+    "      WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid) e)"
+    " SELECT p.oid,"
+    "   bool_or(t.typname ~ '^reg' AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace"
+    "           OR %s AND t.oid = 'pg_catalog.interval'::pg_catalog.regtype),"
+    "   bool_or(p.depth > 0 AND (t.typsend = 0 OR t.typreceive = 0)),"
+    "   bool_or(p.depth = 0 AND (t.typsend = 0 OR t.typreceive = 0))"
+    " FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.inside GROUP BY p.oid ORDER BY p.oid";
+
+bool types_read(struct conn *conn, int target_version, struct types **ret_types, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    bool interval_is_unsafe = conn_version(conn) >= 170000 && target_version < 170000;
+    AUTO(str_free) char *sql = str_fmt(types_sql, interval_is_unsafe ? "true" : "false");
+    if (!conn_query(conn, sql, &rows, err))
+        return err_wrap(err, "could not read the types");
+    struct types *types = mem_alloc(sizeof(*types));
+    types->count = (size_t)rows_count(rows);
+    types->items = mem_alloc(types->count * sizeof(*types->items));
+    for (int i = 0; i < rows_count(rows); i++) {
+        enum types_answer answer = TYPES_BINARY;
+        if (rows_bool(rows, i, 1) || rows_bool(rows, i, 2))
+            answer = TYPES_TEXT;
+        else if (rows_bool(rows, i, 3))
+            answer = TYPES_SCALAR_TEXT;
+        types->items[i] = (struct type){.oid = rows_oid(rows, i, 0), .answer = answer};
+    }
+    *ret_types = types;
+    return true;
+}
+
+void types_free(struct types **types)
+{
+    if (!*types)
+        return;
+    free((*types)->items);
+    free(*types);
+    *types = NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t left = ((const struct type *)a)->oid;
+    uint32_t right = ((const struct type *)b)->oid;
+    return (left > right) - (left < right);
+}
+
+enum types_answer types_ask(const struct types *types, uint32_t type_oid)
+{
+    struct type key = {.oid = type_oid};
+    const struct type *found = bsearch(&key, types->items, types->count, sizeof(key), compare);
+    return found ? found->answer : TYPES_UNKNOWN;
+}

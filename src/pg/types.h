@@ -1,0 +1,25 @@
+/* Which types travel in binary. Binary is unsafe for (DESIGN 3): types without send or receive
+ * function; reg* types, whose binary form is an OID of the other server; interval from 17 and
+ * later to 16 and earlier; and whatever contains one of them (array, composite, domain, range). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "pg/conn.h"
+
+struct types;
+
+enum types_answer {
+    TYPES_BINARY,
+    TYPES_SCALAR_TEXT, /* no send function: COPY needs text, pgoutput sends text by itself */
+    TYPES_TEXT,        /* must be asked for as text, in COPY and in the stream */
+    TYPES_UNKNOWN,     /* made after the list was read */
+};
+
+/* Reads all types of the database. target_version: as from conn_version(). */
+bool types_read(struct conn *conn, int target_version, struct types **ret_types, struct err *err);
+void types_free(struct types **types);
+
+enum types_answer types_ask(const struct types *types, uint32_t type_oid);
