@@ -1,0 +1,119 @@
+"""Fixtures: pairs of clusters that live as long as a test worker, a fresh pipeline for a test."""
+import itertools
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from harness.cluster import Cluster
+from harness.program import PROGRAM, Pipeline
+
+NUMBERS = itertools.count(1)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="all kills of the long runs")
+    parser.addoption("--seed", type=int, default=None, help="the seed of random kill times")
+
+
+def pytest_configure(config):
+    if not PROGRAM.exists():
+        raise pytest.UsageError(f"{PROGRAM} is not built: run make build-test")
+
+
+@pytest.fixture(scope="session")
+def worker_name():
+    return os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+
+@pytest.fixture(scope="session")
+def base_directory(worker_name):
+    """Where clusters live: short (sockets), and reachable by the user who runs them."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"trunkline-test-{worker_name}-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def make_cluster(directory, **settings):
+    cluster = Cluster(directory, **settings).start()
+    admin = cluster.database()
+    admin.sql("CREATE ROLE with_password")
+    admin.close()
+    return cluster
+
+
+def cluster_pair(directory, **settings):
+    pair = []
+    try:
+        for side in ("source", "target"):
+            pair.append(make_cluster(directory / side, **settings))
+        yield pair
+    finally:
+        for cluster in pair:
+            cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def shared_clusters(base_directory):
+    """A source and a target cluster that no test stops or reconfigures."""
+    yield from cluster_pair(base_directory / "shared")
+
+
+@pytest.fixture(scope="session")
+def rough_clusters(base_directory):
+    """A pair for tests that kill servers: durable settings."""
+    yield from cluster_pair(base_directory / "rough", fsync="on", max_wal_size="512MB")
+
+
+@pytest.fixture
+def own_clusters(base_directory):
+    """A pair for one test, which may do with it what it likes."""
+    yield from cluster_pair(base_directory / f"own{next(NUMBERS)}")
+
+
+@pytest.fixture
+def pipelines(worker_name, tmp_path):
+    """Makes pipelines on given clusters, each with new databases and a slot of its own."""
+    made = []
+
+    def make(clusters, source_options="", target_options=""):
+        name = f"{worker_name}_{next(NUMBERS)}"
+        directory = tmp_path / name
+        directory.mkdir()
+        source = clusters[0].create_database(f"src_{name}", source_options)
+        target = clusters[1].create_database(f"dst_{name}", target_options)
+        made.append(Pipeline(source, target, f"slot_{name}", directory))
+        return made[-1]
+
+    yield make
+    for pipeline in made:
+        pipeline.end()
+    for pipeline in made:
+        pipeline.drop()
+
+
+@pytest.fixture
+def pipe(shared_clusters, pipelines):
+    """A pipeline between two fresh databases."""
+    return pipelines(shared_clusters)
+
+
+@pytest.fixture
+def rough(rough_clusters, pipelines):
+    """A pipeline whose servers may be killed; they run again when the test ends."""
+    for cluster in rough_clusters:
+        if not cluster.is_running:
+            cluster.start()
+    yield pipelines(rough_clusters)
+    for cluster in rough_clusters:
+        if not cluster.is_running:
+            cluster.start()
+
+
+@pytest.fixture
+def own(own_clusters, pipelines):
+    """A pipeline on clusters of its own."""
+    return pipelines(own_clusters)

@@ -1,0 +1,252 @@
+"""PostgreSQL clusters made for the tests: loopback only, temporary, never as root."""
+import ctypes
+import os
+import pathlib
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+
+import psycopg
+from psycopg import sql
+
+from harness.wait import wait_until
+
+BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
+PR_SET_PDEATHSIG = 1
+PORTS = range(20000, 32000)  # below the range from which clients are given theirs
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "wal_level": "logical",
+    "max_connections": 120,
+    "max_wal_senders": 40,
+    "max_replication_slots": 40,
+    "max_prepared_transactions": 20,
+    "shared_buffers": "64MB",
+    "max_wal_size": "2GB",
+    "fsync": "off",
+    "autovacuum": "off",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_line_prefix": "%m [%p] %a: ",
+}
+
+
+def die_with_parent(how):
+    """For Popen's preexec_fn: the child gets the signal when the test process goes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return lambda: libc.prctl(PR_SET_PDEATHSIG, how)
+
+
+def server_user():
+    """The user who runs servers: postgres when we are root, which a server refuses to be."""
+    return "postgres" if os.geteuid() == 0 else None
+
+
+def as_server_user():
+    """Arguments for subprocess that step down to that user."""
+    user = server_user()
+    return {"user": user, "group": user, "extra_groups": []} if user else {}
+
+
+def free_port():
+    """A port nobody listens on."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def is_alive(pid):
+    """Whether the process runs; a zombie does not."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def children_of(pid):
+    """The processes whose parent is pid."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
+class Database:
+    """One database of a cluster."""
+
+    def __init__(self, cluster, name):
+        self.cluster = cluster
+        self.name = name
+        self._session = None
+
+    def url(self, user="postgres", password=None):
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@127.0.0.1:{self.cluster.port}/{self.name}"
+
+    def connect(self, user="postgres", autocommit=True, **options):
+        return psycopg.connect(self.url(user), autocommit=autocommit, **options)
+
+    def sql(self, text, *parameters):
+        """Runs one statement (several without parameters); returns the rows, if it has any."""
+        for attempt in (1, 2):
+            try:
+                if self._session is None or self._session.closed:
+                    self._session = self.connect()
+                cursor = self._session.execute(text, parameters or None)
+                return cursor.fetchall() if cursor.description else []
+            except psycopg.OperationalError:
+                broken = self._session is None or self._session.closed
+                self._session = None
+                if not broken or attempt == 2:
+                    raise
+        return []
+
+    def one(self, text, *parameters):
+        """The first column of the only row."""
+        rows = self.sql(text, *parameters)
+        assert len(rows) == 1, f"{len(rows)} rows: {text}"
+        return rows[0][0]
+
+    def close(self):
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+class Cluster:
+    """A PostgreSQL server of our own."""
+
+    def __init__(self, directory, **settings):
+        self.directory = pathlib.Path(directory)
+        self.data = self.directory / "data"
+        self.log = self.directory / "log"
+        self.port = free_port()
+        self.process = None
+        self._initdb()
+        self.configure(**settings)
+
+    def _environment(self):
+        return {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
+
+    def _initdb(self):
+        self.directory.mkdir(mode=0o700, parents=True)
+        user = server_user()
+        if user:
+            entry = pwd.getpwnam(user)
+            os.chown(self.directory, entry.pw_uid, entry.pw_gid)
+        subprocess.run(
+            [BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync",
+             "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"],
+            check=True, capture_output=True, cwd=self.directory, env=self._environment(),
+            **as_server_user())
+        hba = self.data / "pg_hba.conf"
+        hba.write_text("host all +with_password 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write("include 'test.conf'\n")
+
+    def configure(self, **settings):
+        """Writes the configuration: the tests' settings, then the given ones."""
+        chosen = {**SETTINGS, "port": self.port, "unix_socket_directories": self.directory,
+                  **settings}
+        lines = "".join(f"{name} = '{value}'\n" for name, value in chosen.items())
+        (self.data / "test.conf").write_text(lines)
+
+    @property
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def start(self):
+        """Starts the server and waits until it takes connections."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "postgres", "-D", self.data], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, cwd=self.directory, env=self._environment(),
+                preexec_fn=die_with_parent(signal.SIGQUIT), **as_server_user())
+        wait_until(self._takes_connections, "the server takes connections", 60)
+        return self
+
+    def _takes_connections(self):
+        if not self.is_running:
+            raise AssertionError(f"the server ended: {self.log.read_text()[-2000:]}")
+        try:
+            psycopg.connect(Database(self, "postgres").url()).close()
+            return True
+        except psycopg.OperationalError:
+            return False
+
+    def stop(self, how=signal.SIGINT):
+        """Ends the server, fast by default, and waits."""
+        if self.is_running:
+            self.process.send_signal(how)
+            self.process.wait(60)
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def kill9(self):
+        """kill -9 of the postmaster and all its processes, as when the machine goes down."""
+        pids = [self.process.pid] + children_of(self.process.pid)
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait(10)
+        wait_until(lambda: not any(map(is_alive, pids)), "the killed processes are gone", 10)
+
+    def database(self, name="postgres"):
+        return Database(self, name)
+
+    def create_database(self, name, options=""):
+        admin = self.database()
+        admin.sql(sql.SQL("CREATE DATABASE {} " + options).format(sql.Identifier(name)))
+        admin.close()
+        return self.database(name)
+
+    def drop_database(self, name):
+        """Drops the database with its slots, sessions and prepared transactions."""
+        admin = self.database()
+        for gid, in admin.sql("SELECT gid FROM pg_prepared_xacts WHERE database = %s", name):
+            with self.database(name).connect() as inside:
+                inside.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+        for slot, pid in admin.sql(
+                "SELECT slot_name, active_pid FROM pg_replication_slots WHERE database = %s", name):
+            if pid:
+                admin.sql("SELECT pg_terminate_backend(%s)", pid)
+            wait_until(lambda: admin.one("SELECT count(*) FROM pg_replication_slots"
+                                         " WHERE slot_name = %s AND active", slot) == 0,
+                       f"slot {slot} is free", 10)
+            admin.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                      " WHERE slot_name = %s", slot)
+        admin.sql(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        admin.close()
+
+    def backup(self, directory):
+        """A copy of the stopped cluster's files, owned as they are."""
+        subprocess.run(["cp", "-a", self.data, directory], check=True)
+
+    def restore(self, directory):
+        """Puts the files of a backup in place of the stopped cluster's."""
+        shutil.rmtree(self.data)
+        subprocess.run(["cp", "-a", directory, self.data], check=True)
+
+    def remove(self):
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.directory, ignore_errors=True)

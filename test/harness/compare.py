@@ -1,0 +1,93 @@
+"""Comparison of two databases, independent of the program's own."""
+import collections
+import re
+import subprocess
+
+from psycopg import sql
+
+from harness.cluster import BIN
+
+KEEPER = "trunkline"
+TABLES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
+  AND n.nspname NOT IN ('information_schema', %s)
+ORDER BY 1, 2"""
+# The sum tells sets with repeated rows apart and needs no order.
+DIGEST = """
+SELECT count(*), coalesce(sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint::numeric), 0)
+FROM ONLY {} t"""
+ROWS = "SELECT t::text FROM ONLY {} t"
+SEQUENCES = """
+SELECT schemaname, sequencename, last_value, increment_by FROM pg_sequences
+WHERE schemaname <> %s ORDER BY 1, 2"""
+SHOWN = 5
+
+
+def open_session(database):
+    """Without a search path, so that names in values are written in full."""
+    return database.connect(options="-c search_path= -c extra_float_digits=1")
+
+
+def tables(session):
+    return session.execute(TABLES, [KEEPER]).fetchall()
+
+
+def row_differences(name, source, target):
+    """The rows that only one side has."""
+    query = sql.SQL(ROWS).format(sql.Identifier(*name))
+    here = collections.Counter(row for row, in source.execute(query))
+    there = collections.Counter(row for row, in target.execute(query))
+    missing, extra = here - there, there - here
+    yield f"{'.'.join(name)}: {missing.total()} rows missing, {extra.total()} rows too many"
+    for what, rows in (("missing", missing), ("too many", extra)):
+        for row, count in list(rows.items())[:SHOWN]:
+            yield f"    {what} {count} x {row[:200]}"
+
+
+def differences(source, target, only=None):
+    """What differs between the rows of two databases, as lines; nothing when they are equal.
+    only: names ("schema", "table") to look at; all tables of both sides otherwise."""
+    found = []
+    with open_session(source) as one, open_session(target) as other:
+        names = only or tables(one)
+        if not only:
+            for name in set(tables(other)) ^ set(names):
+                found.append(f"{'.'.join(name)}: on one side only")
+        there = set(tables(other))
+        for name in names:
+            if name not in there:
+                continue
+            digest = sql.SQL(DIGEST).format(sql.Identifier(*name))
+            if one.execute(digest).fetchone() != other.execute(digest).fetchone():
+                found += row_differences(name, one, other)
+    return found
+
+
+def is_same(source, target, **options):
+    return not differences(source, target, **options)
+
+
+def sequence_differences(source, target):
+    """Sequences whose next values differ."""
+    with open_session(source) as one, open_session(target) as other:
+        here = set(one.execute(SEQUENCES, [KEEPER]).fetchall())
+        there = set(other.execute(SEQUENCES, [KEEPER]).fetchall())
+    return [f"sequence {row}" for row in sorted(here ^ there, key=str)]
+
+
+def schema_text(database):
+    """pg_dump's view of the schema, without what names the moment or the server."""
+    dump = subprocess.run(
+        [BIN / "pg_dump", "--schema-only", "--no-publications", "--no-subscriptions",
+         f"--exclude-schema={KEEPER}", database.url()],
+        check=True, capture_output=True, text=True).stdout
+    return [line for line in dump.splitlines()
+            if line and not re.match(r"--|\\(un)?restrict", line)]
+
+
+def schema_differences(source, target):
+    """Lines of the two schemas that only one side has."""
+    here = collections.Counter(schema_text(source))
+    there = collections.Counter(schema_text(target))
+    return [f"- {line}" for line in (here - there)] + [f"+ {line}" for line in (there - here)]
