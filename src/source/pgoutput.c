@@ -377,6 +377,7 @@ static bool read_abort_position(struct reader *r, struct pgoutput_message *messa
     return read_u64(r, "LSN", &message->lsn) && read_time(r, "time", &message->time_us);
 }
 
+/* A slot made for two-phase commit sends the prepared kinds in every protocol. */
 #define TRANSACTION .is_outside = true
 #define CHANGE      .protocol = 1, .is_change = true, .is_in_stream = true, .is_outside = true
 #define FIELDS(...) .fields = {__VA_ARGS__}
@@ -404,19 +405,19 @@ static const struct layout layouts[] = {
                                        FIELD_TIME)},
     [PGOUTPUT_STREAM_ABORT] = {"Stream Abort", 2, TRANSACTION, FIELDS(FIELD_XID, FIELD_SUBXID),
                                .rest = read_abort_position},
-    [PGOUTPUT_BEGIN_PREPARE] = {"Begin Prepare", 3, TRANSACTION,
+    [PGOUTPUT_BEGIN_PREPARE] = {"Begin Prepare", 1, TRANSACTION,
                                 FIELDS(FIELD_LSN, FIELD_END_LSN, FIELD_TIME, FIELD_XID,
                                        FIELD_NAME)},
-    [PGOUTPUT_PREPARE] = {"Prepare", 3, TRANSACTION,
+    [PGOUTPUT_PREPARE] = {"Prepare", 1, TRANSACTION,
                           FIELDS(FIELD_FLAGS, FIELD_LSN, FIELD_END_LSN, FIELD_TIME, FIELD_XID,
                                  FIELD_NAME)},
-    [PGOUTPUT_COMMIT_PREPARED] = {"Commit Prepared", 3, TRANSACTION,
+    [PGOUTPUT_COMMIT_PREPARED] = {"Commit Prepared", 1, TRANSACTION,
                                   FIELDS(FIELD_FLAGS, FIELD_LSN, FIELD_END_LSN, FIELD_TIME,
                                          FIELD_XID, FIELD_NAME)},
-    [PGOUTPUT_ROLLBACK_PREPARED] = {"Rollback Prepared", 3, TRANSACTION,
+    [PGOUTPUT_ROLLBACK_PREPARED] = {"Rollback Prepared", 1, TRANSACTION,
                                     FIELDS(FIELD_FLAGS, FIELD_LSN, FIELD_END_LSN,
                                            FIELD_PREPARE_TIME, FIELD_TIME, FIELD_XID, FIELD_NAME)},
-    [PGOUTPUT_STREAM_PREPARE] = {"Stream Prepare", 3, TRANSACTION,
+    [PGOUTPUT_STREAM_PREPARE] = {"Stream Prepare", 2, TRANSACTION,
                                  FIELDS(FIELD_FLAGS, FIELD_LSN, FIELD_END_LSN, FIELD_TIME,
                                         FIELD_XID, FIELD_NAME)},
 };
@@ -455,7 +456,7 @@ static bool read_message(struct reader *r, const struct layout *layout, bool has
     if (layout->rest && !layout->rest(r, message))
         return false;
     if (r->at < r->len)
-        return err_set(r->err, ERR_FATAL, MALFORMED "%zu bytes too many", r->name, r->len - r->at);
+        return err_set(r->err, ERR_FATAL, MALFORMED "trailing bytes: %zu", r->name, r->len - r->at);
     return true;
 }
 
