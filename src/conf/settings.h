@@ -41,7 +41,7 @@ struct settings {
     char *pg_bindir; /* empty: found through PATH */
 
     enum without_identity tables_without_identity;
-    int64_t group_max_changes;
+    int group_max_changes;
     int64_t group_max_bytes;
     int64_t group_max_time_ms;
     int64_t queue_bytes;
@@ -59,7 +59,7 @@ struct settings {
     enum progress_mode progress;
     bool json;
 
-    int64_t demo_scale;
+    int demo_scale;
     bool demo_kill;
     bool demo_break;
     bool demo_keep;
