@@ -1,0 +1,233 @@
+/* The keeper's rows: pipeline, position, tables, parts. See keeper.h. */
+#include "keeper/keeper.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "pg/lsn.h"
+
+static const char *const phase_names[] = {
+    [KEEPER_CREATED] = "created", [KEEPER_SLOT] = "slot",       [KEEPER_TABLES] = "tables",
+    [KEEPER_ROWS] = "rows",       [KEEPER_INDEXES] = "indexes", [KEEPER_FOLLOWING] = "following",
+};
+
+const char keeper_position_sql[] = "UPDATE trunkline.position SET lsn = $3::pg_lsn,"
+                                   " updated_at = pg_catalog.clock_timestamp()"
+                                   " WHERE slot = $1 AND lsn = $2::pg_lsn";
+
+const char keeper_part_sql[] =
+    "INSERT INTO trunkline.parts (slot, source_oid, part, rows, bytes)"
+    " VALUES ($1, $2::oid, $3::int, $4::bigint, $5::bigint)";
+
+const char *keeper_phase_name(enum keeper_phase phase)
+{
+    return phase_names[phase];
+}
+
+void keeper_pipeline_release(struct keeper_pipeline *pipeline)
+{
+    free(pipeline->slot);
+    free(pipeline->publication);
+    free(pipeline->system_id);
+    free(pipeline->database);
+    free(pipeline->schema_snapshot);
+    free(pipeline->patterns);
+    *pipeline = (struct keeper_pipeline){0};
+}
+
+static bool read_phase(const char *name, enum keeper_phase *ret_phase, struct err *err)
+{
+    for (size_t i = 0; i < COUNT_OF(phase_names); i++)
+        if (strcmp(phase_names[i], name) == 0) {
+            *ret_phase = (enum keeper_phase)i;
+            return true;
+        }
+    return err_set(err, ERR_FATAL, "the keeper holds an unknown phase \"%s\"", name);
+}
+
+bool keeper_load(struct conn *conn, bool *ret_found, struct keeper_pipeline *ret_pipeline,
+                 struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    enum keeper_phase phase = KEEPER_CREATED;
+    if (!conn_query(conn,
+                    "SELECT p.slot, p.publication, p.system_id, p.database, p.timeline, p.epoch,"
+                    " p.phase, p.schema_snapshot, p.schema_lsn, p.patterns, o.lsn"
+                    " FROM trunkline.pipeline p LEFT JOIN trunkline.position o USING (slot)",
+                    &rows, err))
+        return err_wrap(err, "could not read the keeper");
+    *ret_found = rows_count(rows) > 0;
+    if (!*ret_found)
+        return true;
+    if (!read_phase(rows_text(rows, 0, 6), &phase, err))
+        return false;
+    *ret_pipeline = (struct keeper_pipeline){
+        .slot = str_dup(rows_text(rows, 0, 0)),
+        .publication = str_dup(rows_text(rows, 0, 1)),
+        .system_id = str_dup(rows_text(rows, 0, 2)),
+        .database = str_dup(rows_text(rows, 0, 3)),
+        .timeline = rows_oid(rows, 0, 4),
+        .epoch = (uint64_t)rows_int(rows, 0, 5),
+        .phase = phase,
+        .schema_snapshot = str_dup(rows_text(rows, 0, 7)),
+        .schema_lsn = rows_lsn(rows, 0, 8),
+        .patterns = str_dup(rows_text(rows, 0, 9)),
+        .position = rows_lsn(rows, 0, 10),
+    };
+    return true;
+}
+
+bool keeper_create(struct conn *conn, const struct keeper_pipeline *pipeline, struct err *err)
+{
+    return conn_execf(conn, err,
+                      "INSERT INTO trunkline.pipeline (slot, publication, system_id, database,"
+                      " timeline, phase, patterns, program)"
+                      " VALUES (%L, %L, %L, %L, %l, 'created', %L, %L)",
+                      pipeline->slot, pipeline->publication, pipeline->system_id,
+                      pipeline->database, (int64_t)pipeline->timeline, pipeline->patterns,
+                      "trunkline " TRUNKLINE_VERSION) ||
+           err_wrap(err, "could not record the pipeline");
+}
+
+bool keeper_set_phase(struct conn *conn, const char *slot, enum keeper_phase phase,
+                      struct err *err)
+{
+    return conn_execf(conn, err,
+                      "UPDATE trunkline.pipeline SET phase = %L, updated_at = now()"
+                      " WHERE slot = %L",
+                      phase_names[phase], slot) ||
+           err_wrap(err, "could not record the phase");
+}
+
+bool keeper_set_slot(struct conn *conn, const char *slot, uint64_t lsn, struct err *err)
+{
+    char text[LSN_TEXT];
+    return conn_execf(conn, err,
+                      "BEGIN; INSERT INTO trunkline.position (slot, lsn) VALUES (%L, %L)"
+                      " ON CONFLICT (slot) DO UPDATE SET lsn = excluded.lsn;"
+                      " UPDATE trunkline.pipeline SET phase = 'slot', updated_at = now()"
+                      " WHERE slot = %L; COMMIT",
+                      slot, lsn_format(lsn, text), slot) ||
+           err_wrap(err, "could not record the slot");
+}
+
+bool keeper_set_timeline(struct conn *conn, const char *slot, uint32_t timeline, struct err *err)
+{
+    return conn_execf(conn, err, "UPDATE trunkline.pipeline SET timeline = %l WHERE slot = %L",
+                      (int64_t)timeline, slot) ||
+           err_wrap(err, "could not record the timeline");
+}
+
+bool keeper_set_schema(struct conn *conn, const char *slot, const char *snapshot, uint64_t lsn,
+                       struct err *err)
+{
+    char text[LSN_TEXT];
+    return conn_execf(conn, err,
+                      "UPDATE trunkline.pipeline SET schema_snapshot = %L, schema_lsn = %L"
+                      " WHERE slot = %L",
+                      snapshot, lsn_format(lsn, text), slot) ||
+           err_wrap(err, "could not record the schema's snapshot");
+}
+
+bool keeper_position(struct conn *conn, const char *slot, uint64_t *ret_lsn, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {slot};
+    if (!conn_query_params(conn, "SELECT lsn FROM trunkline.position WHERE slot = $1", 1, params,
+                           &rows, err))
+        return err_wrap(err, "could not read the position");
+    if (rows_count(rows) == 0)
+        return err_set(err, ERR_FATAL, "the keeper has no position for slot \"%s\"", slot);
+    *ret_lsn = rows_lsn(rows, 0, 0);
+    return true;
+}
+
+bool keeper_tables(struct conn *conn, const char *slot, struct keeper_tables *ret_tables,
+                   struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {slot};
+    if (!conn_query_params(conn,
+                           "SELECT source_oid, schema_name, table_name, snapshot, end_lsn,"
+                           " signature, is_copied, is_ours FROM trunkline.tables"
+                           " WHERE slot = $1 ORDER BY source_oid",
+                           1, params, &rows, err))
+        return err_wrap(err, "could not read the tables of the copy");
+    struct keeper_tables tables = {.count = (size_t)rows_count(rows)};
+    tables.items = mem_alloc(tables.count * sizeof(*tables.items));
+    for (int i = 0; i < rows_count(rows); i++)
+        tables.items[i] = (struct keeper_table){
+            .oid = rows_oid(rows, i, 0),
+            .schema = str_dup(rows_text(rows, i, 1)),
+            .name = str_dup(rows_text(rows, i, 2)),
+            .snapshot = str_dup(rows_text(rows, i, 3)),
+            .end_lsn = rows_lsn(rows, i, 4),
+            .signature = str_dup(rows_text(rows, i, 5)),
+            .is_copied = rows_bool(rows, i, 6),
+            .is_ours = rows_bool(rows, i, 7),
+        };
+    *ret_tables = tables;
+    return true;
+}
+
+void keeper_tables_release(struct keeper_tables *tables)
+{
+    for (size_t i = 0; i < tables->count; i++) {
+        free(tables->items[i].schema);
+        free(tables->items[i].name);
+        free(tables->items[i].snapshot);
+        free(tables->items[i].signature);
+    }
+    free(tables->items);
+    *tables = KEEPER_TABLES_INIT;
+}
+
+static int compare_oid(const void *a, const void *b)
+{
+    uint32_t left = ((const struct keeper_table *)a)->oid;
+    uint32_t right = ((const struct keeper_table *)b)->oid;
+    return (left > right) - (left < right);
+}
+
+const struct keeper_table *keeper_table_find(const struct keeper_tables *tables, uint32_t oid)
+{
+    struct keeper_table key = {.oid = oid};
+    if (!tables->count)
+        return NULL;
+    return bsearch(&key, tables->items, tables->count, sizeof(key), compare_oid);
+}
+
+bool keeper_forget_table(struct conn *conn, const char *slot, uint32_t oid, struct err *err)
+{
+    return conn_execf(conn, err,
+                      "DELETE FROM trunkline.tables WHERE slot = %L AND source_oid = %u", slot,
+                      oid) ||
+           err_wrap(err, "could not forget a table of the copy");
+}
+
+bool keeper_plan_table(struct conn *conn, const char *slot, const struct keeper_table *table,
+                       int parts, struct err *err)
+{
+    char text[LSN_TEXT];
+    return keeper_forget_table(conn, slot, table->oid, err) &&
+           (conn_execf(conn, err,
+                       "INSERT INTO trunkline.tables (slot, source_oid, schema_name, table_name,"
+                       " snapshot, end_lsn, signature, parts, is_ours)"
+                       " VALUES (%L, %u, %L, %L, %L, %L, %L, %d, %s)",
+                       slot, table->oid, table->schema, table->name, table->snapshot,
+                       lsn_format(table->end_lsn, text), table->signature, parts,
+                       table->is_ours ? "true" : "false") ||
+            err_wrap(err, "could not record a table of the copy"));
+}
+
+bool keeper_finish_tables(struct conn *conn, const char *slot, struct err *err)
+{
+    return conn_execf(conn, err,
+                      "UPDATE trunkline.tables t SET is_copied = true"
+                      " WHERE slot = %L AND NOT is_copied AND parts ="
+                      " (SELECT pg_catalog.count(*) FROM trunkline.parts p"
+                      "  WHERE p.slot = t.slot AND p.source_oid = t.source_oid)",
+                      slot) ||
+           err_wrap(err, "could not record the copied tables");
+}

@@ -1,0 +1,111 @@
+/* The keeper: trunkline's state in the target database, in a schema of its own.
+ *
+ * Invariants: the position is changed only in the transaction that applies what lies before it,
+ * and only from the value that the writer started from; a part's "done" is written in the
+ * transaction that wrote its rows. So state and data cannot disagree, whatever dies when. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "pg/conn.h"
+
+#define KEEPER_SCHEMA "trunkline"
+
+enum { KEEPER_VERSION = 1 };
+
+/* What a pipeline has reached; each value means that all before it is done. */
+enum keeper_phase {
+    KEEPER_CREATED,   /* recorded; publication and slot may or may not exist */
+    KEEPER_SLOT,      /* the slot exists, the position is its start */
+    KEEPER_TABLES,    /* tables exist on the target, parts are planned */
+    KEEPER_ROWS,      /* all rows are copied */
+    KEEPER_INDEXES,   /* indexes and keys are built; the stream may be applied */
+    KEEPER_FOLLOWING, /* foreign keys and triggers exist; the copy is complete */
+};
+
+const char *keeper_phase_name(enum keeper_phase phase);
+
+struct keeper_pipeline {
+    char *slot; /* owned, as all text here; the pipeline's name */
+    char *publication;
+    char *system_id;
+    char *database;
+    uint32_t timeline;
+    uint64_t epoch;
+    enum keeper_phase phase;
+    char *schema_snapshot; /* of the last schema copy; judges relations the copy did not know */
+    uint64_t schema_lsn;
+    char *patterns;        /* the table patterns it was made with, joined by spaces */
+    uint64_t position;
+};
+
+void keeper_pipeline_release(struct keeper_pipeline *pipeline);
+
+/* Looks at the schema without changing anything. *ret_version is 0 when there is none. A schema
+ * of that name without our mark: ERR_CONFIG. */
+bool keeper_look(struct conn *conn, int *ret_version, struct err *err);
+
+/* Creates the schema or brings it up to KEEPER_VERSION; one transaction, idempotent. */
+bool keeper_migrate(struct conn *conn, struct err *err);
+
+/* Drops the schema when it carries our mark. *ret_dropped tells whether there was one. */
+bool keeper_drop(struct conn *conn, bool *ret_dropped, struct err *err);
+
+/* The one pipeline of this keeper. *ret_found is false when it has none yet. */
+bool keeper_load(struct conn *conn, bool *ret_found, struct keeper_pipeline *ret_pipeline,
+                 struct err *err);
+
+/* Records a new pipeline in phase KEEPER_CREATED. */
+bool keeper_create(struct conn *conn, const struct keeper_pipeline *pipeline, struct err *err);
+
+/* The slot exists: stores its start as the position, and the phase. */
+bool keeper_set_slot(struct conn *conn, const char *slot, uint64_t lsn, struct err *err);
+bool keeper_set_phase(struct conn *conn, const char *slot, enum keeper_phase phase,
+                      struct err *err);
+bool keeper_set_timeline(struct conn *conn, const char *slot, uint32_t timeline,
+                         struct err *err);
+bool keeper_set_schema(struct conn *conn, const char *slot, const char *snapshot, uint64_t lsn,
+                       struct err *err);
+
+/* For pipelines: moves the position from $2 to $3 for slot $1; one row when nobody moved it. */
+extern const char keeper_position_sql[];
+
+/* For pipelines: records part $3 of table $2 of slot $1 as done, $4 rows, $5 bytes. */
+extern const char keeper_part_sql[];
+
+bool keeper_position(struct conn *conn, const char *slot, uint64_t *ret_lsn, struct err *err);
+
+/* One table of the copy. */
+struct keeper_table {
+    uint32_t oid; /* the source's */
+    char *schema;
+    char *name;
+    char *snapshot;   /* S of DESIGN 4 */
+    uint64_t end_lsn; /* L of DESIGN 4 */
+    char *signature;  /* its columns as copied: "name oid typmod" lines */
+    bool is_copied;
+    bool is_ours;     /* the table was made by the copy, not found there */
+};
+
+struct keeper_tables {
+    struct keeper_table *items; /* by oid */
+    size_t count;
+};
+
+#define KEEPER_TABLES_INIT ((struct keeper_tables){0})
+
+bool keeper_tables(struct conn *conn, const char *slot, struct keeper_tables *ret_tables,
+                   struct err *err);
+void keeper_tables_release(struct keeper_tables *tables);
+const struct keeper_table *keeper_table_find(const struct keeper_tables *tables, uint32_t oid);
+
+/* Records (again) a table that is about to be copied; its old parts are forgotten. */
+bool keeper_plan_table(struct conn *conn, const char *slot, const struct keeper_table *table,
+                       int parts, struct err *err);
+
+/* Marks every table whose parts are all done. */
+bool keeper_finish_tables(struct conn *conn, const char *slot, struct err *err);
+bool keeper_forget_table(struct conn *conn, const char *slot, uint32_t oid, struct err *err);
