@@ -7,17 +7,17 @@
 #include <stdint.h>
 
 struct relation_column {
-    char *name; /* owned */
+    char *name;        /* owned */
     uint32_t type_oid; /* of the source */
     int32_t typmod;
     bool is_key; /* part of the replica identity */
 };
 
 struct relation {
-    uint64_t serial; /* unique in this process */
-    uint32_t oid;    /* of the source; what tells relations apart, never the name */
-    char *schema;    /* owned; source's name */
-    char *name;      /* owned; source's name */
+    uint64_t serial;       /* unique in this process */
+    uint32_t oid;          /* of the source; what tells relations apart, never the name */
+    char *schema;          /* owned; source's name */
+    char *name;            /* owned; source's name */
     char replica_identity; /* 'd', 'n', 'f', 'i' */
     size_t column_count;
     struct relation_column *columns; /* owned */

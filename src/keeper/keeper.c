@@ -16,9 +16,8 @@ const char keeper_position_sql[] = "UPDATE trunkline.position SET lsn = $3::pg_l
                                    " updated_at = pg_catalog.clock_timestamp()"
                                    " WHERE slot = $1 AND lsn = $2::pg_lsn";
 
-const char keeper_part_sql[] =
-    "INSERT INTO trunkline.parts (slot, source_oid, part, rows, bytes)"
-    " VALUES ($1, $2::oid, $3::int, $4::bigint, $5::bigint)";
+const char keeper_part_sql[] = "INSERT INTO trunkline.parts (slot, source_oid, part, rows, bytes)"
+                               " VALUES ($1, $2::oid, $3::int, $4::bigint, $5::bigint)";
 
 const char *keeper_phase_name(enum keeper_phase phase)
 {
@@ -90,8 +89,7 @@ bool keeper_create(struct conn *conn, const struct keeper_pipeline *pipeline, st
            err_wrap(err, "could not record the pipeline");
 }
 
-bool keeper_set_phase(struct conn *conn, const char *slot, enum keeper_phase phase,
-                      struct err *err)
+bool keeper_set_phase(struct conn *conn, const char *slot, enum keeper_phase phase, struct err *err)
 {
     return conn_execf(conn, err,
                       "UPDATE trunkline.pipeline SET phase = %L, updated_at = now()"
@@ -200,9 +198,8 @@ const struct keeper_table *keeper_table_find(const struct keeper_tables *tables,
 
 bool keeper_forget_table(struct conn *conn, const char *slot, uint32_t oid, struct err *err)
 {
-    return conn_execf(conn, err,
-                      "DELETE FROM trunkline.tables WHERE slot = %L AND source_oid = %u", slot,
-                      oid) ||
+    return conn_execf(conn, err, "DELETE FROM trunkline.tables WHERE slot = %L AND source_oid = %u",
+                      slot, oid) ||
            err_wrap(err, "could not forget a table of the copy");
 }
 

@@ -38,7 +38,7 @@ struct keeper_pipeline {
     enum keeper_phase phase;
     char *schema_snapshot; /* of the last schema copy; judges relations the copy did not know */
     uint64_t schema_lsn;
-    char *patterns;        /* the table patterns it was made with, joined by spaces */
+    char *patterns; /* the table patterns it was made with, joined by spaces */
     uint64_t position;
 };
 
@@ -65,8 +65,7 @@ bool keeper_create(struct conn *conn, const struct keeper_pipeline *pipeline, st
 bool keeper_set_slot(struct conn *conn, const char *slot, uint64_t lsn, struct err *err);
 bool keeper_set_phase(struct conn *conn, const char *slot, enum keeper_phase phase,
                       struct err *err);
-bool keeper_set_timeline(struct conn *conn, const char *slot, uint32_t timeline,
-                         struct err *err);
+bool keeper_set_timeline(struct conn *conn, const char *slot, uint32_t timeline, struct err *err);
 bool keeper_set_schema(struct conn *conn, const char *slot, const char *snapshot, uint64_t lsn,
                        struct err *err);
 
@@ -87,7 +86,7 @@ struct keeper_table {
     uint64_t end_lsn; /* L of DESIGN 4 */
     char *signature;  /* its columns as copied: "name oid typmod" lines */
     bool is_copied;
-    bool is_ours;     /* the table was made by the copy, not found there */
+    bool is_ours; /* the table was made by the copy, not found there */
 };
 
 struct keeper_tables {

@@ -115,8 +115,8 @@ bool keeper_drop(struct conn *conn, bool *ret_dropped, struct err *err)
     if (!keeper_look(conn, &version, err))
         return false;
     AUTO(rows_free) struct rows *rows = NULL;
-    if (!conn_query(conn, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'trunkline'",
-                    &rows, err))
+    if (!conn_query(conn, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'trunkline'", &rows,
+                    err))
         return false;
     *ret_dropped = rows_count(rows) > 0;
     if (!*ret_dropped)

@@ -1,0 +1,181 @@
+/* Publication and slot. See slot.h. */
+#include "source/slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "pg/quote.h"
+
+void slot_state_release(struct slot_state *state)
+{
+    free(state->active_name);
+    free(state->plugin);
+    free(state->database);
+    *state = (struct slot_state){0};
+}
+
+bool slot_look(struct conn *source, const char *slot, struct slot_state *ret_state, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {slot};
+    if (!conn_query_params(
+            source,
+            "SELECT s.active, s.active_pid, a.application_name, s.plugin, s.database,"
+            " coalesce(s.wal_status = 'lost', false), s.confirmed_flush_lsn, s.restart_lsn"
+            " FROM pg_catalog.pg_replication_slots s"
+            " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid"
+            " WHERE s.slot_name = $1",
+            1, params, &rows, err))
+        return err_wrap(err, "could not look for the slot");
+    slot_state_release(ret_state);
+    if (rows_count(rows) == 0)
+        return true;
+    *ret_state = (struct slot_state){
+        .exists = true,
+        .is_active = rows_bool(rows, 0, 0),
+        .active_pid = (int)rows_int(rows, 0, 1),
+        .active_name = str_dup(rows_text(rows, 0, 2)),
+        .plugin = str_dup(rows_text(rows, 0, 3)),
+        .database = str_dup(rows_text(rows, 0, 4)),
+        .is_lost = rows_bool(rows, 0, 5),
+        .confirmed = rows_lsn(rows, 0, 6),
+        .restart = rows_lsn(rows, 0, 7),
+    };
+    return true;
+}
+
+bool slot_check(const struct slot_state *state, const char *slot, const char *database,
+                struct err *err)
+{
+    if (!state->database) {
+        (void)err_set(err, ERR_CONFIG, "slot \"%s\" is a physical slot", slot);
+        return err_hint(err, "name another one with --slot");
+    }
+    if (strcmp(state->database, database) != 0) {
+        (void)err_set(err, ERR_CONFIG, "slot \"%s\" belongs to database \"%s\", not \"%s\"", slot,
+                      state->database, database);
+        return err_hint(err, "name another one with --slot");
+    }
+    if (strcmp(state->plugin, "pgoutput") != 0) {
+        (void)err_set(err, ERR_CONFIG, "slot \"%s\" uses the plugin %s, not pgoutput", slot,
+                      state->plugin);
+        return err_hint(err, "name another one with --slot");
+    }
+    if (state->is_lost) {
+        (void)err_set(err, ERR_CONFIG,
+                      "slot \"%s\" is invalidated: the source has removed WAL that it needed, the "
+                      "changes in it are lost",
+                      slot);
+        return err_hint(err, "remove the pipeline with tear-down, empty the target and copy "
+                             "again; raise max_slot_wal_keep_size on the source");
+    }
+    return true;
+}
+
+static bool end_own_session(struct conn *source, const struct slot_state *state,
+                            const char *own_prefix, struct err *err)
+{
+    if (!state->active_name || strncmp(state->active_name, own_prefix, strlen(own_prefix)) != 0)
+        return true;
+    return conn_execf(source, err, "SELECT pg_catalog.pg_terminate_backend(%d)", state->active_pid);
+}
+
+bool slot_wait_free(struct conn *source, const char *slot, const char *own_prefix,
+                    const struct stop *stop, int timeout_ms, struct err *err)
+{
+    int64_t until = clock_ms() + timeout_ms;
+    for (;;) {
+        AUTO(slot_state_release) struct slot_state state = {0};
+        if (!slot_look(source, slot, &state, err))
+            return false;
+        if (!state.is_active)
+            return true;
+        if (!end_own_session(source, &state, own_prefix, err))
+            return false;
+        if (clock_ms() >= until) {
+            (void)err_set(err, ERR_CONFIG, "slot \"%s\" is in use by pid %d (%s)", slot,
+                          state.active_pid, state.active_name ? state.active_name : "unknown");
+            return err_hint(err, "stop that client, or name another slot with --slot");
+        }
+        if (stop_wait(stop, 50))
+            return err_set(err, ERR_STOP, "interrupted");
+    }
+}
+
+bool slot_drop(struct conn *source, const char *slot, bool *ret_dropped, struct err *err)
+{
+    AUTO(slot_state_release) struct slot_state state = {0};
+    if (!slot_look(source, slot, &state, err))
+        return false;
+    *ret_dropped = state.exists;
+    if (!state.exists)
+        return true;
+    return conn_execf(source, err, "SELECT pg_catalog.pg_drop_replication_slot(%L)", slot) ||
+           err_wrap(err, "could not drop slot \"%s\"", slot);
+}
+
+bool slot_advance(struct conn *source, const char *slot, uint64_t *ret_lsn, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {slot};
+    if (!conn_query_params(source,
+                           "SELECT end_lsn FROM pg_catalog.pg_replication_slot_advance($1,"
+                           " pg_catalog.pg_current_wal_flush_lsn())",
+                           1, params, &rows, err))
+        return err_wrap(err, "could not advance slot \"%s\"", slot);
+    *ret_lsn = rows_lsn(rows, 0, 0);
+    return true;
+}
+
+bool publication_drop(struct conn *source, const char *publication, bool *ret_dropped,
+                      struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {publication};
+    if (!conn_query_params(source, "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
+                           params, &rows, err))
+        return false;
+    *ret_dropped = rows_count(rows) > 0;
+    return conn_execf(source, err, "DROP PUBLICATION IF EXISTS %I", publication) ||
+           err_wrap(err, "could not drop publication \"%s\"", publication);
+}
+
+bool publication_create(struct conn *source, const char *publication,
+                        const struct table_list *tables, struct err *err)
+{
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    size_t listed = 0;
+    quote_add(&sql, "BEGIN; DROP PUBLICATION IF EXISTS %I; CREATE PUBLICATION %I", publication,
+              publication);
+    for (size_t i = 0; i < tables->count; i++) {
+        const struct table *table = &tables->items[i];
+        if (table->is_partition || table->persistence != 'p')
+            continue;
+        buf_puts(&sql, listed++ ? ", " : " FOR TABLE ");
+        buf_puts(&sql, table->kind == 'p' ? "" : "ONLY ");
+        quote_qualified(&sql, table->schema, table->name);
+    }
+    buf_puts(&sql, " WITH (publish = 'insert, update, delete, truncate',"
+                   " publish_via_partition_root = false); COMMIT");
+    if (conn_exec(source, sql.data, err))
+        return true;
+    struct err ignored = {0};
+    (void)conn_exec(source, "ROLLBACK", &ignored);
+    return err_wrap(err, "could not create publication \"%s\"", publication);
+}
+
+bool source_end(struct conn *source, uint64_t *ret_lsn, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query(source, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err))
+        return err_wrap(err, "could not read the source's WAL position");
+    *ret_lsn = rows_lsn(rows, 0, 0);
+    return conn_exec(source,
+                     "BEGIN; SET LOCAL synchronous_commit = local;"
+                     "SELECT pg_catalog.pg_logical_emit_message(true, 'trunkline', ''); COMMIT",
+                     err) ||
+           err_wrap(err, "could not write a message into the source's WAL");
+}

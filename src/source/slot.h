@@ -1,0 +1,56 @@
+/* Publication and replication slot on the source: making, checking, removing.
+ *
+ * Invariant: the publication comes before the slot, always. One made after its slot leaves WAL
+ * that cannot be decoded (up to 17) or whose rows are dropped (18). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/stop.h"
+#include "pg/catalog.h"
+#include "pg/conn.h"
+
+struct slot_state {
+    bool exists;
+    bool is_active;
+    int active_pid;
+    char *active_name; /* owned; application_name of who uses it, NULL when unknown */
+    char *plugin;      /* owned */
+    char *database;    /* owned; NULL for a physical slot */
+    bool is_lost;      /* invalidated: the WAL it needs is gone */
+    uint64_t confirmed;
+    uint64_t restart;
+};
+
+void slot_state_release(struct slot_state *state);
+bool slot_look(struct conn *source, const char *slot, struct slot_state *ret_state,
+               struct err *err);
+
+/* Refuses a slot that is of another kind, database or plugin, or invalidated (ERR_CONFIG). */
+bool slot_check(const struct slot_state *state, const char *slot, const char *database,
+                struct err *err);
+
+/* Waits until nobody uses the slot, ending sessions of our own pipeline (by application_name
+ * prefix) that outlived their engine. In use by anybody else after timeout_ms: ERR_CONFIG that
+ * names the pid. */
+bool slot_wait_free(struct conn *source, const char *slot, const char *own_prefix,
+                    const struct stop *stop, int timeout_ms, struct err *err);
+
+bool slot_drop(struct conn *source, const char *slot, bool *ret_dropped, struct err *err);
+
+/* Moves an unused slot up to the source's end of WAL. */
+bool slot_advance(struct conn *source, const char *slot, uint64_t *ret_lsn, struct err *err);
+
+/* Drops a publication of that name and makes it for the published tables of list: those that are
+ * permanent and no partitions (a root brings its leaves). */
+bool publication_create(struct conn *source, const char *publication,
+                        const struct table_list *tables, struct err *err);
+bool publication_drop(struct conn *source, const char *publication, bool *ret_dropped,
+                      struct err *err);
+
+/* The source's end of WAL, in a way that the stream passes soon even when nobody writes: a
+ * transactional message is written behind it and flushed. */
+bool source_end(struct conn *source, uint64_t *ret_lsn, struct err *err);

@@ -1,0 +1,198 @@
+/* Starting replication safely. See start.h. */
+#include "source/start.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "pg/lsn.h"
+#include "pg/quote.h"
+#include "pg/replication.h"
+#include "source/slot.h"
+
+static const char again_hint[] = "the target can no longer be continued: remove the pipeline with "
+                                 "tear-down, empty the target and copy again";
+
+static bool connect(const struct stream_options *options, bool is_replication,
+                    struct conn **ret_conn, struct err *err)
+{
+    struct conn_options conn = {
+        .url = options->url,
+        .what = "source",
+        .application_name = options->application_name,
+        .is_replication = is_replication,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .tcp_user_timeout_ms = options->tcp_user_timeout_ms,
+        .stop = options->stop,
+    };
+    return conn_open(&conn, ret_conn, err);
+}
+
+/* Where the server's history left the timeline that the position belongs to; UINT64_MAX when it
+ * never was on it. */
+static bool switch_point(struct conn *conn, uint32_t now, uint32_t then, uint64_t *ret_lsn,
+                         struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free) char *sql = str_fmt("TIMELINE_HISTORY %u", now);
+    *ret_lsn = 0;
+    if (!conn_query(conn, sql, &rows, err))
+        return err_wrap(err, "could not read the source's timeline history");
+    AUTO(str_free) char *history = str_dup(rows_text(rows, 0, 1));
+    for (char *rest = history, *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
+        char lsn[LSN_TEXT];
+        unsigned timeline = 0;
+        if (sscanf(line, "%u %23s", &timeline, lsn) == 2 && timeline == then)
+            (void)lsn_parse(lsn, ret_lsn);
+    }
+    return true;
+}
+
+static bool check_timeline(struct conn *conn, const struct stream_options *options,
+                           uint32_t timeline, uint64_t after, struct err *err)
+{
+    char text[2][LSN_TEXT];
+    uint64_t left = 0;
+    if (timeline == options->timeline)
+        return true;
+    if (!switch_point(conn, timeline, options->timeline, &left, err))
+        return false;
+    if (after <= left)
+        return true;
+    (void)err_set(err, ERR_CONFIG,
+                  "the source is on timeline %u, which left timeline %u at %s; the target holds "
+                  "changes up to %s that this source never had",
+                  timeline, options->timeline, lsn_format(left, text[0]),
+                  lsn_format(after, text[1]));
+    return err_hint(err, "%s", again_hint);
+}
+
+static bool check_system(struct conn *conn, const struct stream_options *options, uint64_t after,
+                         uint32_t *ret_timeline, struct err *err)
+{
+    char text[2][LSN_TEXT];
+    AUTO(replication_system_release) struct replication_system system = {0};
+    if (!replication_identify(conn, &system, err))
+        return false;
+    if (strcmp(system.system_id, options->system_id) != 0) {
+        (void)err_set(err, ERR_CONFIG,
+                      "the source is another cluster (system identifier %s) than the one this "
+                      "pipeline follows (%s)",
+                      system.system_id, options->system_id);
+        return err_hint(err, "check the source URL");
+    }
+    *ret_timeline = system.timeline;
+    if (!check_timeline(conn, options, system.timeline, after, err))
+        return false;
+    if (after <= system.flush_lsn)
+        return true;
+    (void)err_set(err, ERR_CONFIG,
+                  "the source's WAL ends at %s, before the position %s that the target has "
+                  "reached: the source was restored from an older backup or failed over with a "
+                  "loss",
+                  lsn_format(system.flush_lsn, text[0]), lsn_format(after, text[1]));
+    return err_hint(err, "%s", again_hint);
+}
+
+static bool check_slot(struct conn *sql, const struct stream_options *options, uint64_t after,
+                       struct err *err)
+{
+    char text[2][LSN_TEXT];
+    AUTO(slot_state_release) struct slot_state state = {0};
+    AUTO(str_free) char *database = NULL;
+    if (!slot_look(sql, options->slot, &state, err) ||
+        !conn_text(sql, "SELECT pg_catalog.current_database()", &database, err))
+        return false;
+    if (!state.exists) {
+        (void)err_set(err, ERR_CONFIG,
+                      "slot \"%s\" is gone from the source: changes after %s are lost",
+                      options->slot, lsn_format(after, text[0]));
+        return err_hint(err, "%s", again_hint);
+    }
+    if (!slot_check(&state, options->slot, database, err))
+        return false;
+    if (state.confirmed <= after)
+        return true;
+    (void)err_set(err, ERR_CONFIG,
+                  "slot \"%s\" stands at %s, beyond the target's position %s: it was advanced, or "
+                  "dropped and made again; the changes in between are lost",
+                  options->slot, lsn_format(state.confirmed, text[0]), lsn_format(after, text[1]));
+    return err_hint(err, "%s", again_hint);
+}
+
+static bool check_publication(struct conn *sql, const struct stream_options *options,
+                              struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {options->publication};
+    if (!conn_query_params(sql, "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
+                           params, &rows, err))
+        return false;
+    if (rows_count(rows) > 0)
+        return true;
+    (void)err_set(err, ERR_CONFIG, "publication \"%s\" is gone from the source",
+                  options->publication);
+    return err_hint(err, "%s", again_hint);
+}
+
+/* Binary is a matter of the whole connection: one published column whose type must travel as text
+ * decides. */
+static bool choose_format(struct conn *sql, const struct stream_options *options,
+                          struct start_result *result, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {options->publication};
+    if (!types_read(sql, options->target_version, &result->types, err) ||
+        !conn_query_params(sql,
+                           "SELECT DISTINCT a.atttypid FROM pg_catalog.pg_publication_tables p"
+                           " JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname"
+                           " JOIN pg_catalog.pg_class c"
+                           "   ON c.relnamespace = n.oid AND c.relname = p.tablename"
+                           " JOIN pg_catalog.pg_attribute a"
+                           "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+                           " WHERE p.pubname = $1",
+                           1, params, &rows, err))
+        return err_wrap(err, "could not read the published columns");
+    result->is_binary = !options->wants_text;
+    for (int i = 0; i < rows_count(rows); i++)
+        if (types_ask(result->types, rows_oid(rows, i, 0)) == TYPES_TEXT)
+            result->is_binary = false;
+    return true;
+}
+
+static bool start(const struct stream_options *options, struct conn *sql, uint64_t after,
+                  struct start_result *result, struct err *err)
+{
+    AUTO(buf_release) struct buf plugin = BUF_INIT;
+    AUTO(buf_release) struct buf names = BUF_INIT;
+    int version = conn_version(sql) / 10000;
+    result->protocol = version >= 16 ? 4 : version == 15 ? 3 : 2;
+    quote_ident(&names, options->publication);
+    quote_add(&plugin, "proto_version '%d', publication_names %L, binary '%s'", result->protocol,
+              names.data, result->is_binary ? "true" : "false");
+    if (!connect(options, true, &result->conn, err) ||
+        !check_system(result->conn, options, after, &result->timeline, err))
+        return false;
+    return replication_start(result->conn, options->slot, after, plugin.data, err);
+}
+
+bool start_replication(const struct stream_options *options, uint64_t after,
+                       struct start_result *ret_result, struct err *err)
+{
+    AUTO(conn_free) struct conn *sql = NULL;
+    struct start_result result = {0};
+    bool is_good = connect(options, false, &sql, err) && check_slot(sql, options, after, err) &&
+                   check_publication(sql, options, err) &&
+                   choose_format(sql, options, &result, err) &&
+                   start(options, sql, after, &result, err) &&
+                   /* now nobody else can move the slot: what counts is how it stood then */
+                   check_slot(sql, options, after, err);
+    if (!is_good) {
+        conn_free(&result.conn);
+        types_free(&result.types);
+        return false;
+    }
+    *ret_result = result;
+    return true;
+}

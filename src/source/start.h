@@ -1,0 +1,25 @@
+/* Starting replication from a slot, with every check that the server itself leaves out. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "pg/conn.h"
+#include "pg/types.h"
+#include "source/stream.h"
+
+struct start_result {
+    struct conn *conn;   /* owned by the caller: streaming */
+    struct types *types; /* owned by the caller */
+    bool is_binary;
+    int protocol;
+    uint32_t timeline;
+};
+
+/* The server moves a start position below confirmed_flush up without a word, and accepts one
+ * beyond its end of WAL and skips what comes until then. So before and after START_REPLICATION
+ * the slot, the system identifier, the timeline and the positions are compared; what is lost is
+ * named in the error (ERR_CONFIG: only people can mend it). */
+bool start_replication(const struct stream_options *options, uint64_t after,
+                       struct start_result *ret_result, struct err *err);

@@ -1,0 +1,374 @@
+/* The pgoutput feed: socket to batches. Stage 1 of following; runs in the stream reader thread.
+ *
+ * Invariants: whole source transactions in commit order; those whose commit record starts before
+ * the start position are left out (equal is new). Reported as flushed is only what confirm() was
+ * given. Positions come from Commit and from keepalives between transactions only: a keepalive
+ * inside a transaction carries that very transaction's commit position. */
+#include "source/stream.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/mem.h"
+#include "pg/conn.h"
+#include "pg/lsn.h"
+#include "pg/replication.h"
+#include "pg/types.h"
+#include "source/pgoutput.h"
+#include "source/slot.h"
+#include "source/start.h"
+
+enum { STATUS_MS = 1000, STATUS_SOON_MS = 100 };
+
+struct known_relation {
+    uint32_t oid;
+    struct relation *relation;
+    UT_hash_handle hh;
+};
+
+struct stream {
+    struct feed feed; /* first */
+    struct stream_options options;
+    struct conn *conn;
+    struct types *types;
+    struct pgoutput_decoder decoder;
+    struct known_relation *relations; /* by OID: a rename swap sends two of one name */
+    struct batch *filling;
+    uint64_t after; /* transactions that committed before are old */
+    bool is_binary;
+    bool needs_text;
+    bool is_in_transaction;
+    bool is_old; /* the transaction in hand is left out */
+    uint32_t timeline;
+    uint64_t received;
+    uint64_t reported;
+    int64_t reported_ms;
+    atomic_uint_fast64_t durable;
+};
+
+static struct stream *stream_of(struct feed *feed)
+{
+    return (struct stream *)feed; /* first member */
+}
+
+/* --- status to the server --- */
+
+static bool report(struct stream *stream, bool wants_reply, struct err *err)
+{
+    uint64_t durable = atomic_load(&stream->durable);
+    stream->reported = durable;
+    stream->reported_ms = clock_ms();
+    metrics_raise(stream->options.metrics, METRIC_CONFIRMED_LSN, durable);
+    return replication_status(stream->conn, MAX_OF(stream->received, durable), durable, wants_reply,
+                              err);
+}
+
+/* A status goes out every second at the latest (well before any sane wal_sender_timeout), and soon
+ * after the durable position has moved. It asks for an answer: the server's position is news. */
+static bool stream_tend(struct feed *feed, struct err *err)
+{
+    struct stream *stream = stream_of(feed);
+    int64_t age = clock_ms() - stream->reported_ms;
+    bool has_news = atomic_load(&stream->durable) != stream->reported;
+    if (age < (has_news ? STATUS_SOON_MS : STATUS_MS))
+        return true;
+    return report(stream, !stream->is_in_transaction, err);
+}
+
+static void stream_confirm(struct feed *feed, const struct position *durable)
+{
+    atomic_store(&stream_of(feed)->durable, durable->lsn);
+}
+
+/* --- messages to changes --- */
+
+static bool learn_relation(struct stream *stream, const struct pgoutput_message *message,
+                           struct err *err)
+{
+    struct relation_column *columns =
+        arena_alloc(batch_arena(stream->filling), message->column_count * sizeof(*columns));
+    for (size_t i = 0; i < message->column_count; i++) {
+        const struct pgoutput_column *from = &message->columns[i];
+        columns[i] = (struct relation_column){.name = (char *)(uintptr_t)from->name,
+                                              .type_oid = from->type_oid,
+                                              .typmod = from->typmod,
+                                              .is_key = from->is_key};
+        enum types_answer answer = types_ask(stream->types, from->type_oid);
+        if (stream->is_binary && (answer == TYPES_TEXT || answer == TYPES_UNKNOWN)) {
+            stream->needs_text = true;
+            return err_set(err, ERR_RETRY,
+                           "column %s of %s.%s has a type that must travel as text: starting the "
+                           "stream again",
+                           from->name, message->nspname, message->relname);
+        }
+    }
+    struct known_relation *known = NULL;
+    HASH_FIND(hh, stream->relations, &message->relation_oid, sizeof(uint32_t), known);
+    if (!known) {
+        known = mem_alloc(sizeof(*known));
+        known->oid = message->relation_oid;
+        HASH_ADD(hh, stream->relations, oid, sizeof(uint32_t), known);
+    }
+    relation_unref(&known->relation);
+    known->relation =
+        relation_new(message->relation_oid, message->nspname[0] ? message->nspname : "pg_catalog",
+                     message->relname, message->replica_identity, message->column_count, columns);
+    return true;
+}
+
+static bool find_relation(struct stream *stream, uint32_t oid, const struct relation **ret,
+                          struct err *err)
+{
+    struct known_relation *known = NULL;
+    HASH_FIND(hh, stream->relations, &oid, sizeof(uint32_t), known);
+    if (!known)
+        return err_set(err, ERR_FATAL, "source: change to a relation (OID %u) never described",
+                       oid);
+    *ret = batch_keep(stream->filling, known->relation);
+    return true;
+}
+
+/* Values borrow from the network message: they move into the batch, texts with a NUL behind. */
+static struct tuple own_tuple(struct stream *stream, const struct tuple *from)
+{
+    struct arena *arena = batch_arena(stream->filling);
+    struct tuple tuple = {.count = from->count};
+    tuple.values = arena_alloc(arena, from->count * sizeof(*tuple.values));
+    for (size_t i = 0; i < from->count; i++) {
+        tuple.values[i] = from->values[i];
+        if (from->values[i].kind == VALUE_TEXT || from->values[i].kind == VALUE_BINARY)
+            tuple.values[i].data = arena_copy(arena, from->values[i].data, from->values[i].len);
+    }
+    return tuple;
+}
+
+static bool check_tuple(const struct relation *relation, const struct tuple *tuple, struct err *err)
+{
+    if (tuple->count == relation->column_count)
+        return true;
+    return err_set(err, ERR_FATAL, "source: a row of %s.%s has %u values for %zu columns",
+                   relation->schema, relation->name, tuple->count, relation->column_count);
+}
+
+static bool add_row(struct stream *stream, enum change_kind kind,
+                    const struct pgoutput_message *message, struct err *err)
+{
+    const struct relation *relation = NULL;
+    if (stream->is_old)
+        return true;
+    if (!find_relation(stream, message->relation_oid, &relation, err))
+        return false;
+    bool has_old = message->old_kind != PGOUTPUT_OLD_NONE;
+    if (has_old && !check_tuple(relation, &message->old, err))
+        return false;
+    if (kind != CHANGE_DELETE && !check_tuple(relation, &message->new, err))
+        return false;
+    struct change *change = batch_append(stream->filling, kind);
+    change->relation = relation;
+    if (message->old_kind == PGOUTPUT_OLD_KEY)
+        change->old_kind = OLD_KEY;
+    else if (message->old_kind == PGOUTPUT_OLD_FULL)
+        change->old_kind = OLD_FULL;
+    if (has_old)
+        change->old = own_tuple(stream, &message->old);
+    if (kind != CHANGE_DELETE)
+        change->new = own_tuple(stream, &message->new);
+    return true;
+}
+
+static bool add_truncate(struct stream *stream, const struct pgoutput_message *message,
+                         struct err *err)
+{
+    if (stream->is_old)
+        return true;
+    struct change *change = batch_append(stream->filling, CHANGE_TRUNCATE);
+    change->truncated = arena_alloc(batch_arena(stream->filling),
+                                    message->truncate_count * sizeof(*change->truncated));
+    change->restarts_identity = message->truncate_restart_identity;
+    for (size_t i = 0; i < message->truncate_count; i++)
+        if (!find_relation(stream, message->truncate_oids[i], &change->truncated[i], err))
+            return false;
+    change->truncated_count = message->truncate_count;
+    return true;
+}
+
+static bool add_begin(struct stream *stream, const struct pgoutput_message *message,
+                      struct err *err)
+{
+    if (stream->is_in_transaction)
+        return err_set(err, ERR_FATAL, "source: Begin inside a transaction");
+    stream->is_in_transaction = true;
+    stream->is_old = message->lsn < stream->after;
+    if (stream->is_old)
+        return true;
+    struct change *change = batch_append(stream->filling, CHANGE_BEGIN);
+    change->xid = message->xid;
+    change->lsn = message->lsn;
+    return true;
+}
+
+static bool add_commit(struct stream *stream, const struct pgoutput_message *message,
+                       struct err *err)
+{
+    if (!stream->is_in_transaction)
+        return err_set(err, ERR_FATAL, "source: Commit outside a transaction");
+    stream->is_in_transaction = false;
+    stream->received = MAX_OF(stream->received, message->end_lsn);
+    metrics_raise(stream->options.metrics, METRIC_RECEIVED_LSN, stream->received);
+    if (stream->is_old)
+        return true;
+    struct change *change = batch_append(stream->filling, CHANGE_COMMIT);
+    change->lsn = message->lsn;
+    change->end_lsn = message->end_lsn;
+    change->time_us = message->time_us;
+    return true;
+}
+
+static bool not_asked_for(const struct pgoutput_message *message, struct err *err)
+{
+    return err_set(err, ERR_FATAL, "source: message '%c' was not asked for", (char)message->kind);
+}
+
+static bool take_message(struct stream *stream, const char *data, size_t len, struct err *err)
+{
+    struct pgoutput_message message = {0};
+    if (!pgoutput_decode(&stream->decoder, data, len, batch_arena(stream->filling), &message, err))
+        return false;
+    switch (message.kind) {
+    case PGOUTPUT_BEGIN:
+        return add_begin(stream, &message, err);
+    case PGOUTPUT_COMMIT:
+        return add_commit(stream, &message, err);
+    case PGOUTPUT_RELATION:
+        return learn_relation(stream, &message, err);
+    case PGOUTPUT_INSERT:
+        return add_row(stream, CHANGE_INSERT, &message, err);
+    case PGOUTPUT_UPDATE:
+        return add_row(stream, CHANGE_UPDATE, &message, err);
+    case PGOUTPUT_DELETE:
+        return add_row(stream, CHANGE_DELETE, &message, err);
+    case PGOUTPUT_TRUNCATE:
+        return add_truncate(stream, &message, err);
+    case PGOUTPUT_ORIGIN:
+    case PGOUTPUT_TYPE:
+    case PGOUTPUT_MESSAGE:
+        return true;
+    case PGOUTPUT_STREAM_START:
+    case PGOUTPUT_STREAM_STOP:
+    case PGOUTPUT_STREAM_COMMIT:
+    case PGOUTPUT_STREAM_ABORT:
+    case PGOUTPUT_BEGIN_PREPARE:
+    case PGOUTPUT_PREPARE:
+    case PGOUTPUT_COMMIT_PREPARED:
+    case PGOUTPUT_ROLLBACK_PREPARED:
+    case PGOUTPUT_STREAM_PREPARE:
+        return not_asked_for(&message, err);
+    }
+    return not_asked_for(&message, err);
+}
+
+static bool take_keepalive(struct stream *stream, const struct replication_message *message,
+                           struct err *err)
+{
+    if (!stream->is_in_transaction) {
+        stream->received = MAX_OF(stream->received, message->wal_end);
+        metrics_raise(stream->options.metrics, METRIC_RECEIVED_LSN, stream->received);
+        const struct change *last = batch_last(stream->filling);
+        struct change *idle = NULL;
+        if (last && last->kind == CHANGE_IDLE)
+            idle = (struct change *)(uintptr_t)last; /* still ours: not published */
+        else
+            idle = batch_append(stream->filling, CHANGE_IDLE);
+        idle->end_lsn = MAX_OF(idle->end_lsn, message->wal_end);
+    }
+    return !message->wants_reply || report(stream, false, err);
+}
+
+/* --- the seam --- */
+
+static bool stream_next(struct feed *feed, int timeout_ms, struct batch **ret_batch,
+                        struct err *err)
+{
+    struct stream *stream = stream_of(feed);
+    struct replication_message message = {0};
+    *ret_batch = NULL;
+    if (!stream->filling)
+        stream->filling = batch_new();
+    do {
+        if (!stream_tend(feed, err) ||
+            !replication_receive(stream->conn, batch_first(stream->filling) ? 0 : timeout_ms, -1,
+                                 &message, err))
+            return false;
+        if (message.kind == REPLICATION_DATA &&
+            !take_message(stream, message.data, message.len, err))
+            return false;
+        if (message.kind == REPLICATION_KEEPALIVE && !take_keepalive(stream, &message, err))
+            return false;
+    } while (message.kind != REPLICATION_NOTHING &&
+             batch_bytes(stream->filling) < stream->options.batch_bytes);
+    if (batch_first(stream->filling))
+        *ret_batch = TAKE(stream->filling);
+    return !*ret_batch || fault_point("stream.batch", err);
+}
+
+static bool stream_open(struct feed *feed, const struct position *after, struct err *err)
+{
+    struct stream *stream = stream_of(feed);
+    struct start_result started = {0};
+    stream->after = after->lsn;
+    atomic_store(&stream->durable, after->lsn);
+    if (!start_replication(&stream->options, after->lsn, &started, err))
+        return false;
+    stream->conn = started.conn;
+    stream->types = started.types;
+    stream->is_binary = started.is_binary;
+    stream->timeline = started.timeline;
+    stream->decoder = (struct pgoutput_decoder){.protocol = started.protocol};
+    stream->received = after->lsn;
+    return report(stream, true, err) && fault_point("follow.start", err);
+}
+
+static void stream_free(struct feed **feed)
+{
+    struct stream *stream = stream_of(*feed);
+    struct known_relation *known, *next;
+    HASH_ITER (hh, stream->relations, known, next) {
+        HASH_DEL(stream->relations, known);
+        relation_unref(&known->relation);
+        free(known);
+    }
+    batch_unref(&stream->filling);
+    types_free(&stream->types);
+    conn_free(&stream->conn);
+    free(stream);
+    *feed = NULL;
+}
+
+struct feed *stream_new(const struct stream_options *options)
+{
+    static const struct feed_ops ops = {
+        .open = stream_open,
+        .next = stream_next,
+        .tend = stream_tend,
+        .confirm = stream_confirm,
+        .free = stream_free,
+    };
+    struct stream *stream = mem_alloc(sizeof(*stream));
+    stream->feed.ops = &ops;
+    stream->options = *options;
+    return &stream->feed;
+}
+
+bool stream_needs_text(const struct feed *feed)
+{
+    return ((const struct stream *)feed)->needs_text;
+}
+
+uint32_t stream_timeline(const struct feed *feed)
+{
+    return ((const struct stream *)feed)->timeline;
+}

@@ -1,0 +1,34 @@
+/* The feed that reads pgoutput from a replication slot. Owner: stream reader thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/stop.h"
+#include "metrics/metrics.h"
+#include "source/feed.h"
+
+struct stream_options { /* everything borrowed, outlives the feed */
+    const char *url;
+    const char *slot;
+    const char *publication;
+    const char *application_name;
+    const char *system_id; /* of the cluster that the position belongs to */
+    uint32_t timeline;     /* likewise */
+    int target_version;    /* decides which types travel as text */
+    bool wants_text;       /* some target column's type differs: values as text */
+    size_t batch_bytes;    /* a batch is published when it has grown so large */
+    int connect_timeout_ms;
+    int tcp_user_timeout_ms;
+    const struct stop *stop; /* ends every wait */
+    struct metrics *metrics;
+};
+
+struct feed *stream_new(const struct stream_options *options);
+
+/* After a failed next(): a type turned up that must travel as text; the next feed must be told. */
+bool stream_needs_text(const struct feed *feed);
+
+/* After open(): the source's present timeline. */
+uint32_t stream_timeline(const struct feed *feed);
