@@ -79,11 +79,18 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
     return reply(connection, status, type, &body);
 }
 
+static bool is_port(const char *text)
+{
+    size_t len = strlen(text);
+    return len >= 1 && len <= 5 && strspn(text, "0123456789") == len &&
+           strtol(text, NULL, 10) <= 65535;
+}
+
 /* "host:port" to its two halves; an IPv6 address stands in brackets. */
 static bool split_listen(const char *listen, char **ret_host, char **ret_port)
 {
     const char *colon = strrchr(listen, ':');
-    if (!colon || strspn(colon + 1, "0123456789") != strlen(colon + 1) || !colon[1])
+    if (!colon || !is_port(colon + 1))
         return false;
     size_t len = (size_t)(colon - listen);
     if (len >= 2 && listen[0] == '[' && listen[len - 1] == ']')
