@@ -1,5 +1,6 @@
 /* `trunkline config print`: every setting in force and where it came from. Connects to nothing. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "cli/commands.h"

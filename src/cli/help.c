@@ -1,5 +1,6 @@
 /* `trunkline help`: the commands, and each one's options from the table of settings. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "cli/commands.h"

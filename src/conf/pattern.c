@@ -3,6 +3,7 @@
 #include "conf/pattern.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/mem.h"

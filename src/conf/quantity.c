@@ -2,6 +2,7 @@
 #include "conf/quantity.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/mem.h"

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/buf.h"
@@ -35,20 +36,48 @@ static bool is_secret(const char *key, size_t len)
            strcasecmp(buf_text(&plain), "sslpassword") == 0;
 }
 
-/* The query behind '?': a word without '=' may be the rest of a password with a plain '&'. */
+/* Whether key is one that people do put behind a password. */
+static bool is_plain(const char *key, size_t len)
+{
+    static const char *const known[] = {"user",
+                                        "host",
+                                        "hostaddr",
+                                        "port",
+                                        "dbname",
+                                        "sslmode",
+                                        "sslcert",
+                                        "sslkey",
+                                        "sslrootcert",
+                                        "connect_timeout",
+                                        "application_name",
+                                        "options",
+                                        "target_session_attrs",
+                                        "channel_binding",
+                                        "gssencmode",
+                                        "keepalives"};
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (strlen(known[i]) == len && strncmp(known[i], key, len) == 0)
+            return true;
+    return false;
+}
+
+/* The query behind '?'. After a password, a word that is no known keyword may be the rest of it,
+ * behind an '&' that should have been encoded. */
 static void redact_query(const char *query, struct buf *out)
 {
+    bool was_secret = false;
     while (*query) {
         size_t len = strcspn(query, "&");
         const char *equals = memchr(query, '=', len);
         size_t key_len = equals ? (size_t)(equals - query) : 0;
-        if (!equals) {
-            buf_puts(out, HIDDEN);
-        } else if (is_secret(query, key_len)) {
+        if (equals && is_secret(query, key_len)) {
             buf_add(out, query, key_len + 1);
             buf_puts(out, HIDDEN);
-        } else {
+            was_secret = true;
+        } else if (equals && (!was_secret || is_plain(query, key_len))) {
             buf_add(out, query, len);
+        } else {
+            buf_puts(out, HIDDEN);
         }
         query += len;
         if (*query)
@@ -60,7 +89,7 @@ static void redact_uri(const char *uri, const char *authority, struct buf *out)
 {
     buf_add(out, uri, (size_t)(authority - uri));
     const char *at = strrchr(authority, '@');
-    const char *colon = strchr(authority, ':');
+    const char *colon = memchr(authority, ':', strcspn(authority, "?"));
     const char *rest = authority;
     if (at && colon && colon < at) {
         buf_add(out, authority, (size_t)(colon + 1 - authority));

@@ -2,6 +2,7 @@
 #include "conf/setting.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/buf.h"

@@ -3,6 +3,8 @@
 #include "conf/settings.h"
 
 #include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"

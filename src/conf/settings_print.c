@@ -1,6 +1,7 @@
 /* Output made from the table: the settings in force with their origins, and a command's options. */
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"

@@ -1,6 +1,7 @@
-/* The table of settings: what stands here once is read, checked, printed and explained everywhere.
- */
+/* The table of settings: what stands here once is read, checked, printed and explained. */
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "conf/setting.h"
 

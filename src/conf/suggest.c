@@ -1,6 +1,8 @@
 /* Edit distance (optimal string alignment) over three rows of the usual matrix. */
 #include "conf/suggest.h"
 
+#include <string.h>
+
 #include "base/macros.h"
 
 enum { MAX_WORD = 64 };

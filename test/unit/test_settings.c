@@ -7,6 +7,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -189,6 +191,8 @@ static void passwords_are_hidden_in_every_form(void **state)
         {"postgres://h/db?p%61ssword=SECRET", "postgres://h/db?p%61ssword=***"},
         {"postgres://h/db?password=SEC&RET", "postgres://h/db?password=***&***"},
         {"postgres://h:5432/db?password=SEC@RET", "postgres://h:***@***"},
+        {"postgres://h/db?password=SEC&RET=x&user=u", "postgres://h/db?password=***&***&user=u"},
+        {"postgres://h/db?password=SEC:@RET", "postgres://h/db?password=***"},
         {"postgres://h/db?sslpassword=SECRET&sslkey=k", "postgres://h/db?sslpassword=***&sslkey=k"},
         {"host=h password=SECRET dbname=d", "host=h password=*** dbname=d"},
         {"host=h password = SECRET dbname=d", "host=h password=*** dbname=d"},
