@@ -7,7 +7,7 @@
 
 #include "pg/libpq.h"
 
-enum { MAX_PARAMS = 1700, FLUSH_EVERY = 64 };
+enum { FLUSH_EVERY = 64 };
 
 bool pipe_enter(struct conn *conn, struct err *err)
 {
@@ -44,20 +44,12 @@ bool pipe_prepare(struct conn *conn, const char *name, const char *sql, struct e
     return sent(conn, PQsendPrepare(conn->pg, name, sql, 0, NULL), err);
 }
 
-bool pipe_execute(struct conn *conn, const char *name, size_t count, const struct value *values,
+bool pipe_execute(struct conn *conn, const char *name, const struct pipe_params *params,
                   struct err *err)
 {
-    const char *data[MAX_PARAMS];
-    int lengths[MAX_PARAMS];
-    int formats[MAX_PARAMS];
-    assert(count <= MAX_PARAMS);
-    for (size_t i = 0; i < count; i++) {
-        assert(values[i].kind != VALUE_UNCHANGED);
-        data[i] = values[i].kind == VALUE_NULL ? NULL : values[i].data;
-        lengths[i] = (int)values[i].len;
-        formats[i] = values[i].kind == VALUE_BINARY;
-    }
-    return sent(conn, PQsendQueryPrepared(conn->pg, name, (int)count, data, lengths, formats, 0),
+    return sent(conn,
+                PQsendQueryPrepared(conn->pg, name, (int)params->count, params->data,
+                                    params->lengths, params->formats, 0),
                 err);
 }
 

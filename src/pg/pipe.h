@@ -8,19 +8,29 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "change/value.h"
 #include "pg/conn.h"
+
+/* A table has 1,600 columns at most; an UPDATE by key or image needs them twice. */
+enum { PIPE_PARAMS_MAX = 3200 };
 
 bool pipe_enter(struct conn *conn, struct err *err);
 bool pipe_leave(struct conn *conn, struct err *err);
 
-/* Each of these is one command with one answer. Text values must have a NUL behind their len
- * bytes (libpq takes text parameters as C strings). */
+/* The parameters of one execution, in libpq's form: data NULL is SQL's NULL; format 1 is binary;
+ * text data is a C string. Borrowed for the call. */
+struct pipe_params {
+    const char *data[PIPE_PARAMS_MAX];
+    int lengths[PIPE_PARAMS_MAX];
+    int formats[PIPE_PARAMS_MAX];
+    size_t count;
+};
+
+/* Each of these is one command with one answer. */
 bool pipe_sql(struct conn *conn, const char *sql, struct err *err);
 bool pipe_sql_params(struct conn *conn, const char *sql, int count, const char *const *params,
                      struct err *err);
 bool pipe_prepare(struct conn *conn, const char *name, const char *sql, struct err *err);
-bool pipe_execute(struct conn *conn, const char *name, size_t count, const struct value *values,
+bool pipe_execute(struct conn *conn, const char *name, const struct pipe_params *params,
                   struct err *err);
 
 /* Asks the server to send its answers now. */

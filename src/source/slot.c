@@ -24,7 +24,8 @@ bool slot_look(struct conn *source, const char *slot, struct slot_state *ret_sta
     if (!conn_query_params(
             source,
             "SELECT s.active, s.active_pid, a.application_name, s.plugin, s.database,"
-            " coalesce(s.wal_status = 'lost', false), s.confirmed_flush_lsn, s.restart_lsn"
+            " coalesce(s.wal_status = 'lost', false), s.confirmed_flush_lsn, s.restart_lsn,"
+            " s.two_phase"
             " FROM pg_catalog.pg_replication_slots s"
             " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid"
             " WHERE s.slot_name = $1",
@@ -43,6 +44,7 @@ bool slot_look(struct conn *source, const char *slot, struct slot_state *ret_sta
         .is_lost = rows_bool(rows, 0, 5),
         .confirmed = rows_lsn(rows, 0, 6),
         .restart = rows_lsn(rows, 0, 7),
+        .is_two_phase = rows_bool(rows, 0, 8),
     };
     return true;
 }
@@ -63,6 +65,12 @@ bool slot_check(const struct slot_state *state, const char *slot, const char *da
         (void)err_set(err, ERR_CONFIG, "slot \"%s\" uses the plugin %s, not pgoutput", slot,
                       state->plugin);
         return err_hint(err, "name another one with --slot");
+    }
+    if (state->is_two_phase) {
+        (void)err_set(err, ERR_CONFIG, "slot \"%s\" decodes transactions when they are prepared",
+                      slot);
+        return err_hint(err, "name a slot made without two_phase: a PREPARE that was confirmed is "
+                             "never sent again");
     }
     if (state->is_lost) {
         (void)err_set(err, ERR_CONFIG,

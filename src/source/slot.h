@@ -21,6 +21,7 @@ struct slot_state {
     char *plugin;      /* owned */
     char *database;    /* owned; NULL for a physical slot */
     bool is_lost;      /* invalidated: the WAL it needs is gone */
+    bool is_two_phase;
     uint64_t confirmed;
     uint64_t restart;
 };

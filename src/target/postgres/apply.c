@@ -1,0 +1,342 @@
+/* Applying groups: one pipeline of prepared statements, the position last. Applier thread.
+ *
+ * Invariants: the changes of a group and its position commit in one transaction, and only when
+ * every UPDATE and DELETE touched exactly one row and nobody else has moved the position. Durable
+ * is a position only when the target's WAL is flushed up to its commit: our session commits
+ * asynchronously. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/mem.h"
+#include "pg/lsn.h"
+#include "pg/pipe.h"
+#include "pg/quote.h"
+#include "target/postgres/inside.h"
+
+enum {
+    CHUNK = 512,           /* answers are read when so many commands more are on their way */
+    XLOG_PAGE_HEADER = 40, /* the longer of the two (SizeOfXLogLongPHD) */
+    FLUSH_POLL_MS = 20,
+};
+
+static void expect(struct postgres *pg, const struct change *change,
+                   struct destination *destination)
+{
+    assert(pg->pending_count < PENDING_MAX);
+    size_t slot = (pg->pending_first + pg->pending_count++) % PENDING_MAX;
+    pg->pending[slot] = (struct pending){.change = change, .destination = destination};
+}
+
+static bool rejected(const struct pending *pending, const struct err *why, struct err *err)
+{
+    (void)err_copy(err, why);
+    if (!pending->change)
+        return false;
+    /* What the server refuses about a row is the row's fault unless the connection is. */
+    if (err->kind == ERR_FATAL)
+        err->kind = ERR_DATA;
+    AUTO(str_free) char *row = change_describe(pending->destination, pending->change);
+    (void)err_wrap(err, "could not apply %s", row);
+    if (pending->change->kind == CHANGE_TRUNCATE && strcmp(err->sqlstate, "0A000") == 0)
+        return err_hint(err, "a table outside the pipeline refers to it by a foreign key: drop "
+                             "that key on the target");
+    if (err->kind == ERR_DATA)
+        return err_hint(err, "mend the row on the target, then start again: nothing of its "
+                             "transaction has been applied");
+    return false;
+}
+
+static bool missed(const struct pending *pending, int64_t affected, struct err *err)
+{
+    AUTO(str_free) char *row = change_describe(pending->destination, pending->change);
+    (void)err_set(err, ERR_DATA, "could not apply %s: it touched %" PRId64 " rows, not one", row,
+                  affected);
+    (void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", affected ? "21000" : "02000");
+    return err_hint(err, "the target has been changed by somebody else: put the row there as it "
+                         "was on the source, then start again");
+}
+
+/* Reads answers until at most `left` are to come. */
+static bool drain(struct postgres *pg, size_t left, struct err *err)
+{
+    while (pg->pending_count > left) {
+        struct pipe_answer answer;
+        struct pending *pending = &pg->pending[pg->pending_first];
+        if (!pipe_next(pg->conn, &answer, err))
+            return false;
+        pg->pending_first = (pg->pending_first + 1) % PENDING_MAX;
+        pg->pending_count--;
+        if (answer.kind == PIPE_FAILED)
+            return rejected(pending, &answer.fail, err);
+        if (answer.kind != PIPE_DONE)
+            return err_set(err, ERR_FATAL, "target: an answer is out of order");
+        bool must_touch_one = pending->change && (pending->change->kind == CHANGE_UPDATE ||
+                                                  pending->change->kind == CHANGE_DELETE);
+        if (must_touch_one && answer.affected != 1) {
+            metrics_add(pg->options.metrics, METRIC_CONFLICTS, 1);
+            return missed(pending, answer.affected, err);
+        }
+    }
+    return true;
+}
+
+static bool drain_all(struct postgres *pg, struct err *err)
+{
+    return pipe_flush(pg->conn, err) && drain(pg, 0, err);
+}
+
+/* Room for more commands: the server answers the older half while we send on. */
+static bool make_room(struct postgres *pg, struct err *err)
+{
+    if (pg->pending_count < 2 * CHUNK)
+        return true;
+    return pipe_flush(pg->conn, err) && drain(pg, CHUNK, err);
+}
+
+static bool send_sql(struct postgres *pg, const char *sql, struct err *err)
+{
+    expect(pg, NULL, NULL);
+    return pipe_sql(pg->conn, sql, err);
+}
+
+static bool collect_params(const struct statement *statement, const struct change *change,
+                           const struct destination *destination, struct pipe_params *params,
+                           struct err *err)
+{
+    params->count = statement->param_count;
+    for (size_t i = 0; i < statement->param_count; i++) {
+        const struct statement_param *param = &statement->params[i];
+        const struct tuple *tuple = param->is_old ? &change->old : &change->new;
+        const struct value *value = &tuple->values[param->column];
+        if (param->column >= tuple->count || value->kind == VALUE_UNCHANGED) {
+            AUTO(str_free) char *row = change_describe(destination, change);
+            return err_set(err, ERR_DATA, "could not apply %s: the source did not send column %s",
+                           row, destination->relation->columns[param->column].name);
+        }
+        params->data[i] = value->kind == VALUE_NULL ? NULL : value->data;
+        params->lengths[i] = (int)value->len;
+        params->formats[i] = value->kind == VALUE_BINARY;
+    }
+    return true;
+}
+
+static bool send_row(struct postgres *pg, const struct change *change, struct err *err)
+{
+    struct destination *destination = NULL;
+    if (!destination_find(pg, change->relation, &destination, err))
+        return false;
+    if (change->kind != CHANGE_INSERT && change->relation->replica_identity == 'n')
+        return err_set(err, ERR_DATA, "source: change of a row of %s, which has no identity",
+                       destination->label);
+    struct statement *statement = statement_find(pg, destination, change);
+    if (!statement->sql)
+        return true;
+    if (!collect_params(statement, change, destination, &pg->params, err))
+        return false;
+    if (!statement->is_prepared) {
+        statement->is_prepared = true;
+        expect(pg, NULL, NULL);
+        if (!pipe_prepare(pg->conn, statement->name, statement->sql, err))
+            return false;
+    }
+    expect(pg, change, destination);
+    return pipe_execute(pg->conn, statement->name, &pg->params, err);
+}
+
+/* The listed tables together; the source lists what it cascaded to. Never CASCADE here: that
+ * could empty tables outside the pipeline. */
+static bool send_truncate(struct postgres *pg, const struct change *change, struct err *err)
+{
+    struct destination *destination = NULL;
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    for (size_t i = 0; i < change->truncated_count; i++) {
+        if (!destination_find(pg, change->truncated[i], &destination, err))
+            return false;
+        buf_puts(&sql, i ? ", " : "TRUNCATE ");
+        buf_puts(&sql, destination->is_partitioned ? "" : "ONLY ");
+        quote_qualified(&sql, change->truncated[i]->schema, change->truncated[i]->name);
+    }
+    if (!destination)
+        return true;
+    buf_puts(&sql, change->restarts_identity ? " RESTART IDENTITY" : "");
+    expect(pg, change, destination);
+    return pipe_sql(pg->conn, sql.data, err);
+}
+
+static bool send_change(struct postgres *pg, const struct change *change, struct err *err)
+{
+    static const enum metric counters[] = {
+        [CHANGE_INSERT] = METRIC_INSERTS,
+        [CHANGE_UPDATE] = METRIC_UPDATES,
+        [CHANGE_DELETE] = METRIC_DELETES,
+        [CHANGE_TRUNCATE] = METRIC_TRUNCATES,
+    };
+    switch (change->kind) {
+    case CHANGE_BEGIN:
+    case CHANGE_COMMIT:
+    case CHANGE_IDLE:
+        return true;
+    case CHANGE_INSERT:
+    case CHANGE_UPDATE:
+    case CHANGE_DELETE:
+    case CHANGE_TRUNCATE:
+        break;
+    }
+    metrics_add(pg->options.metrics, counters[change->kind], 1);
+    if (!make_room(pg, err))
+        return false;
+    return change->kind == CHANGE_TRUNCATE ? send_truncate(pg, change, err)
+                                           : send_row(pg, change, err);
+}
+
+static bool begin(struct postgres *pg, struct err *err)
+{
+    if (pg->is_open)
+        return true;
+    if (!pg->is_pipelining && !pipe_enter(pg->conn, err))
+        return false;
+    pg->is_pipelining = true;
+    pg->is_open = true;
+    return fault_point("group.begin", err) && send_sql(pg, "BEGIN", err);
+}
+
+/* Moves the position row, from where this group started; the count is checked before COMMIT. */
+static bool move_position(struct postgres *pg, const struct position *to, struct err *err)
+{
+    char from_text[LSN_TEXT], to_text[LSN_TEXT];
+    const char *params[] = {pg->options.slot, lsn_format(pg->start.lsn, from_text),
+                            lsn_format(to->lsn, to_text)};
+    struct pipe_answer answer;
+    if (!drain_all(pg, err) || !fault_point("group.applied", err) ||
+        !pipe_sql_params(pg->conn, keeper_position_sql, 3, params, err) ||
+        !pipe_flush(pg->conn, err) || !pipe_next(pg->conn, &answer, err))
+        return false;
+    if (answer.kind != PIPE_DONE)
+        return err_copy(err, &answer.fail);
+    if (answer.affected == 1)
+        return fault_point("group.position", err);
+    return err_set(err, ERR_RETRY,
+                   "the position is no longer %s: another engine has worked on this pipeline; "
+                   "reading it again",
+                   from_text);
+}
+
+/* Where the WAL must be flushed up to for everything before `insert`. At a page's start the insert
+ * position lies behind the page header, which the flush position does not reach by itself. */
+static uint64_t needed_flush(const struct postgres *pg, uint64_t insert)
+{
+    uint64_t offset = insert % pg->wal_block_size;
+    return offset <= XLOG_PAGE_HEADER ? insert - offset : insert;
+}
+
+static void note_flushed(struct postgres *pg, uint64_t flushed)
+{
+    size_t done = 0;
+    while (done < pg->unflushed_count && pg->unflushed[done].wal <= flushed)
+        pg->durable = pg->unflushed[done++].position;
+    if (!done)
+        return;
+    pg->unflushed_count -= done;
+    memmove(pg->unflushed, pg->unflushed + done, pg->unflushed_count * sizeof(*pg->unflushed));
+}
+
+static void note_committed(struct postgres *pg, const struct position *position, uint64_t wal)
+{
+    /* Full: the newest entry stands for both; it only becomes durable later than it might. */
+    if (pg->unflushed_count == UNFLUSHED_MAX)
+        pg->unflushed_count--;
+    pg->unflushed[pg->unflushed_count++] =
+        (struct unflushed){.position = *position, .wal = needed_flush(pg, wal)};
+}
+
+/* Reads the answer of a query for one LSN. */
+static bool next_lsn(struct postgres *pg, uint64_t *ret_lsn, struct err *err)
+{
+    struct pipe_answer answer;
+    if (!pipe_next(pg->conn, &answer, err))
+        return false;
+    if (answer.kind != PIPE_DONE)
+        return err_copy(err, &answer.fail);
+    if (!lsn_parse(answer.first, ret_lsn))
+        return err_set(err, ERR_FATAL, "target: not an LSN: \"%s\"", answer.first);
+    return true;
+}
+
+static bool read_sync(struct postgres *pg, struct err *err)
+{
+    struct pipe_answer answer;
+    if (!pipe_next(pg->conn, &answer, err))
+        return false;
+    return answer.kind == PIPE_SYNC ||
+           err_set(err, ERR_FATAL, "target: the pipeline is out of step");
+}
+
+static const char flush_sql[] = "SELECT pg_catalog.pg_current_wal_flush_lsn()";
+
+static bool commit(struct postgres *pg, const struct position *position, struct err *err)
+{
+    struct pipe_answer answer;
+    uint64_t inserted = 0;
+    uint64_t flushed = 0;
+    if (!fault_point("group.commit", err) || !pipe_sql(pg->conn, "COMMIT", err) ||
+        !pipe_sql(pg->conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", err) ||
+        !pipe_sql(pg->conn, flush_sql, err) || !pipe_sync(pg->conn, err) ||
+        !pipe_next(pg->conn, &answer, err))
+        return false;
+    if (answer.kind != PIPE_DONE)
+        return err_copy(err, &answer.fail);
+    pg->is_open = false;
+    pg->start = *position;
+    if (!fault_point("group.committed", err) || !next_lsn(pg, &inserted, err) ||
+        !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
+        return false;
+    note_committed(pg, position, inserted);
+    note_flushed(pg, flushed);
+    return true;
+}
+
+bool postgres_apply(struct target *target, const struct group *group, struct err *err)
+{
+    struct postgres *pg = postgres_of(target);
+    if (!begin(pg, err))
+        return false;
+    for (size_t i = 0; i < group->count; i++)
+        if (!send_change(pg, group->changes[i], err))
+            return false;
+    if (!group->is_complete)
+        return drain_all(pg, err); /* the caller may free the changes */
+    return move_position(pg, &group->position, err) && commit(pg, &group->position, err);
+}
+
+static bool ask_flushed(struct postgres *pg, struct err *err)
+{
+    uint64_t flushed = 0;
+    if (!pipe_sql(pg->conn, flush_sql, err) || !pipe_sync(pg->conn, err) ||
+        !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
+        return false;
+    note_flushed(pg, flushed);
+    return true;
+}
+
+bool postgres_flushed(struct target *target, int timeout_ms, struct position *ret_durable,
+                      struct err *err)
+{
+    struct postgres *pg = postgres_of(target);
+    int64_t until = clock_ms() + timeout_ms;
+    for (;;) {
+        if (pg->unflushed_count && !pg->is_open && !ask_flushed(pg, err))
+            return false;
+        int64_t left = until - clock_ms();
+        if (!pg->unflushed_count || left <= 0)
+            break;
+        if (stop_wait(pg->options.stop, (int)MIN_OF(left, (int64_t)FLUSH_POLL_MS)))
+            return err_set(err, ERR_STOP, "interrupted");
+    }
+    *ret_durable = pg->durable;
+    return true;
+}

@@ -1,0 +1,267 @@
+/* A relation of the stream as the target has it: columns, types, the key and its operators.
+ *
+ * What must not pass in silence is caught here: a column that the target lacks, a type that has
+ * changed since the copy (its rewrite is not in the stream). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "pg/quote.h"
+#include "target/postgres/inside.h"
+
+enum { FIRST_USER_OID = 16384 }; /* types below have one OID on all servers */
+
+static const char columns_sql[] =
+    "SELECT a.attname, pg_catalog.format_type(a.atttypid, -1), a.atttypid, a.atttypmod,"
+    " a.attidentity = 'a', c.relkind, pg_catalog.format_type(a.atttypid, a.atttypmod)"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " LEFT JOIN pg_catalog.pg_attribute a"
+    "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+    " WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')";
+
+/* The unique indexes that can identify a row, primary key first, with each column's equality. */
+static const char indexes_sql[] =
+    "SELECT i.indexrelid, i.indnkeyatts, a.attname, opn.nspname, o.oprname, i.indisprimary"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_index i ON i.indrelid = c.oid"
+    " CROSS JOIN LATERAL pg_catalog.generate_series(0, i.indnkeyatts - 1) AS k"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k]"
+    " JOIN pg_catalog.pg_opclass oc ON oc.oid = i.indclass[k]"
+    " JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3"
+    "   AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype"
+    " JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr"
+    " JOIN pg_catalog.pg_namespace opn ON opn.oid = o.oprnamespace"
+    " WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indisvalid"
+    " AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL"
+    " ORDER BY i.indisprimary DESC, i.indexrelid, k";
+
+void destination_free(struct destination **destination)
+{
+    struct destination *d = *destination;
+    if (!d)
+        return;
+    for (struct statement *s = d->statements, *next; s; s = next) {
+        next = s->next;
+        statement_free(&s);
+    }
+    for (size_t i = 0; i < d->relation->column_count; i++) {
+        free(d->columns[i].type_name);
+        free(d->columns[i].equal);
+    }
+    free(d->columns);
+    free(d->label);
+    relation_unref(&d->relation);
+    free(d);
+    *destination = NULL;
+}
+
+static bool open_lookup(struct postgres *pg, struct err *err)
+{
+    struct conn_options options = {
+        .url = pg->options.url,
+        .what = "target",
+        .application_name = pg->options.application_name,
+        .connect_timeout_ms = pg->options.connect_timeout_ms,
+        .tcp_user_timeout_ms = pg->options.tcp_user_timeout_ms,
+        .stop = pg->options.stop,
+    };
+    return pg->lookup || conn_open(&options, &pg->lookup, err);
+}
+
+static int find_row(const struct rows *rows, const char *column)
+{
+    for (int row = 0; row < rows_count(rows); row++) {
+        const char *name = rows_text(rows, row, 0);
+        if (name && strcmp(name, column) == 0)
+            return row;
+    }
+    return -1;
+}
+
+/* Whether the column travelled with this very type when its table was copied. */
+static bool was_copied_so(const struct postgres *pg, const struct relation *relation,
+                          const struct relation_column *column)
+{
+    const struct keeper_table *table =
+        pg->options.tables ? keeper_table_find(pg->options.tables, relation->oid) : NULL;
+    AUTO(buf_release) struct buf line = BUF_INIT;
+    quote_add(&line, "%I %u %d\n", column->name, column->type_oid, column->typmod);
+    return table && strstr(table->signature, line.data);
+}
+
+static bool was_copied(const struct postgres *pg, const struct relation *relation,
+                       const struct relation_column *column)
+{
+    const struct keeper_table *table =
+        pg->options.tables ? keeper_table_find(pg->options.tables, relation->oid) : NULL;
+    AUTO(buf_release) struct buf line = BUF_INIT;
+    quote_add(&line, "%I ", column->name);
+    return table && strstr(table->signature, line.data);
+}
+
+static bool lacks_column(const struct relation *relation, const struct relation_column *column,
+                         struct err *err)
+{
+    AUTO(buf_release) struct buf table = BUF_INIT;
+    AUTO(buf_release) struct buf name = BUF_INIT;
+    quote_qualified(&table, relation->schema, relation->name);
+    quote_ident(&name, column->name);
+    (void)err_set(err, ERR_CONFIG,
+                  "table %s.%s on the target lacks the column \"%s\" that the source has now",
+                  relation->schema, relation->name, column->name);
+    return err_hint(err,
+                    "ALTER TABLE %s ADD COLUMN %s … on the target, with the definition that the "
+                    "source has (SELECT format_type(%u, %d) there gives the type); then start "
+                    "again. Rows that existed before keep what this command gives them: run "
+                    "verify",
+                    table.data, name.data, column->type_oid, column->typmod);
+}
+
+static bool check_type(const struct postgres *pg, const struct relation *relation, size_t index,
+                       const struct rows *rows, int row, struct err *err)
+{
+    const struct relation_column *column = &relation->columns[index];
+    bool is_same = column->type_oid < FIRST_USER_OID &&
+                   column->type_oid == rows_oid(rows, row, 2) &&
+                   column->typmod == (int32_t)rows_int(rows, row, 3);
+    bool is_new_user_type = column->type_oid >= FIRST_USER_OID && !was_copied(pg, relation, column);
+    if (is_same || is_new_user_type || was_copied_so(pg, relation, column))
+        return true;
+    AUTO(buf_release) struct buf table = BUF_INIT;
+    AUTO(buf_release) struct buf name = BUF_INIT;
+    quote_qualified(&table, relation->schema, relation->name);
+    quote_ident(&name, column->name);
+    (void)err_set(err, ERR_CONFIG,
+                  "column \"%s\" of %s.%s has another type on the source now (type OID %u, "
+                  "modifier %d); the target has %s",
+                  column->name, relation->schema, relation->name, column->type_oid, column->typmod,
+                  rows_text(rows, row, 6));
+    return err_hint(err,
+                    "ALTER TABLE %s ALTER COLUMN %s TYPE … on the target as was done on the "
+                    "source; then start again. What the source's command did to existing rows is "
+                    "not in the stream: run verify",
+                    table.data, name.data);
+}
+
+static bool read_columns(struct postgres *pg, struct destination *destination, struct err *err)
+{
+    const struct relation *relation = destination->relation;
+    const char *params[] = {relation->schema, relation->name};
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query_params(pg->lookup, columns_sql, 2, params, &rows, err))
+        return false;
+    if (rows_count(rows) == 0) {
+        (void)err_set(err, ERR_CONFIG, "the target has no table %s", destination->label);
+        return err_hint(err, "create it there as it is on the source, then start again");
+    }
+    destination->is_partitioned = rows_text(rows, 0, 5)[0] == 'p';
+    for (size_t i = 0; i < relation->column_count; i++) {
+        int row = find_row(rows, relation->columns[i].name);
+        if (row < 0)
+            return lacks_column(relation, &relation->columns[i], err);
+        if (!check_type(pg, relation, i, rows, row, err))
+            return false;
+        destination->columns[i].type_name = str_dup(rows_text(rows, row, 1));
+        destination->columns[i].is_identity_always = rows_bool(rows, row, 4);
+    }
+    return true;
+}
+
+static bool find_column(const struct relation *relation, const char *name, size_t *ret_index)
+{
+    for (size_t i = 0; i < relation->column_count; i++)
+        if (strcmp(relation->columns[i].name, name) == 0) {
+            *ret_index = i;
+            return true;
+        }
+    return false;
+}
+
+/* Whether the index (rows first … first + count) is the relation's identity. Under FULL the
+ * target's primary key serves: the old row holds all columns. */
+static bool index_fits(const struct relation *relation, const struct rows *rows, int first,
+                       int count)
+{
+    size_t keys = 0;
+    for (size_t i = 0; i < relation->column_count; i++)
+        keys += relation->columns[i].is_key;
+    if (relation->replica_identity == 'f' ? !rows_bool(rows, first, 5) : keys != (size_t)count)
+        return false;
+    for (int row = first; row < first + count; row++) {
+        size_t index = 0;
+        if (!find_column(relation, rows_text(rows, row, 2), &index) ||
+            !relation->columns[index].is_key)
+            return false;
+    }
+    return true;
+}
+
+static void take_key(struct destination *destination, const struct rows *rows, int first, int count)
+{
+    destination->has_key = true;
+    for (int row = first; row < first + count; row++) {
+        size_t index = 0;
+        AUTO(buf_release) struct buf equal = BUF_INIT;
+        buf_puts(&equal, "OPERATOR(");
+        quote_ident(&equal, rows_text(rows, row, 3));
+        buf_fmt(&equal, ".%s)", rows_text(rows, row, 4));
+        if (find_column(destination->relation, rows_text(rows, row, 2), &index))
+            str_set(&destination->columns[index].equal, buf_take(&equal));
+    }
+}
+
+/* Without a fitting index on the target rows are found by the key all the same, only slowly. */
+static void take_bare_key(struct destination *destination)
+{
+    const struct relation *relation = destination->relation;
+    if (relation->replica_identity == 'f')
+        return;
+    for (size_t i = 0; i < relation->column_count; i++)
+        if (relation->columns[i].is_key) {
+            destination->has_key = true;
+            destination->columns[i].equal = str_dup("OPERATOR(pg_catalog.=)");
+        }
+}
+
+static bool read_key(struct postgres *pg, struct destination *destination, struct err *err)
+{
+    const struct relation *relation = destination->relation;
+    const char *params[] = {relation->schema, relation->name};
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query_params(pg->lookup, indexes_sql, 2, params, &rows, err))
+        return false;
+    for (int first = 0, next; first < rows_count(rows); first = next) {
+        next = first;
+        while (next < rows_count(rows) && rows_oid(rows, next, 0) == rows_oid(rows, first, 0))
+            next++;
+        if (next - first == rows_int(rows, first, 1) &&
+            index_fits(relation, rows, first, next - first)) {
+            take_key(destination, rows, first, next - first);
+            return true;
+        }
+    }
+    take_bare_key(destination);
+    return true;
+}
+
+bool destination_find(struct postgres *pg, const struct relation *relation,
+                      struct destination **ret_destination, struct err *err)
+{
+    struct destination *found = NULL;
+    HASH_FIND(hh, pg->destinations, &relation->serial, sizeof(uint64_t), found);
+    if (found) {
+        *ret_destination = found;
+        return true;
+    }
+    AUTO(destination_free) struct destination *made = mem_alloc(sizeof(*made));
+    made->serial = relation->serial;
+    made->relation = relation_ref(relation);
+    made->label = str_fmt("%s.%s", relation->schema, relation->name);
+    made->columns = mem_alloc(relation->column_count * sizeof(*made->columns));
+    if (!open_lookup(pg, err) || !read_columns(pg, made, err) || !read_key(pg, made, err))
+        return false;
+    HASH_ADD(hh, pg->destinations, serial, sizeof(uint64_t), made);
+    *ret_destination = TAKE(made);
+    return true;
+}

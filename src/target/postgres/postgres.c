@@ -1,0 +1,90 @@
+/* The PostgreSQL target: opening, the table of operations. See postgres.h. */
+#include "target/postgres/postgres.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "target/postgres/inside.h"
+
+struct postgres *postgres_of(struct target *target)
+{
+    return (struct postgres *)target; /* first member */
+}
+
+static bool postgres_load(struct target *target, struct position *ret_applied, struct err *err)
+{
+    struct postgres *pg = postgres_of(target);
+    uint64_t lsn = 0;
+    if (!keeper_position(pg->conn, pg->options.slot, &lsn, err))
+        return false;
+    pg->start = (struct position){.lsn = lsn};
+    pg->durable = pg->start;
+    *ret_applied = pg->start;
+    return true;
+}
+
+static void postgres_free(struct target **target)
+{
+    struct postgres *pg = postgres_of(*target);
+    struct destination *destination, *next;
+    HASH_ITER (hh, pg->destinations, destination, next) {
+        HASH_DEL(pg->destinations, destination);
+        destination_free(&destination);
+    }
+    conn_free(&pg->conn);
+    conn_free(&pg->lookup);
+    free(pg);
+    *target = NULL;
+}
+
+static bool prepare_session(struct postgres *pg, struct err *err)
+{
+    AUTO(str_free) char *block_size = NULL;
+    /* Commits need not wait for the disk: durable is only what postgres_flushed() reports, and
+     * what follows in the WAL cannot survive what stands before it. */
+    if (!conn_exec(pg->conn, "SET synchronous_commit = off", err))
+        return false;
+    if (!conn_exec(pg->conn, "SET session_replication_role = replica", err)) {
+        (void)err_wrap(err, "could not switch triggers and foreign keys off for our session");
+        return err_hint(err, "GRANT SET ON PARAMETER session_replication_role TO the role of the "
+                             "target URL (PostgreSQL 14: make it a superuser)");
+    }
+    if (!conn_text(pg->conn, "SHOW wal_block_size", &block_size, err))
+        return false;
+    pg->wal_block_size = strtoull(block_size, NULL, 10);
+    return true;
+}
+
+bool postgres_open(const struct postgres_options *options, struct target **ret_target,
+                   struct err *err)
+{
+    static const struct target_ops ops = {
+        .can = CAN_TRANSACT | CAN_DDL | CAN_RAW_COPY | CAN_KEEP_POSITION,
+        .load = postgres_load,
+        .part_begin = postgres_part_begin,
+        .part_rows = postgres_part_rows,
+        .part_commit = postgres_part_commit,
+        .part_abort = postgres_part_abort,
+        .apply = postgres_apply,
+        .flushed = postgres_flushed,
+        .free = postgres_free,
+    };
+    struct postgres *pg = mem_alloc(sizeof(*pg));
+    struct target *target = &pg->target;
+    target->ops = &ops;
+    pg->options = *options;
+    struct conn_options conn = {
+        .url = options->url,
+        .what = "target",
+        .application_name = options->application_name,
+        .connect_timeout_ms = options->connect_timeout_ms,
+        .tcp_user_timeout_ms = options->tcp_user_timeout_ms,
+        .stop = options->stop,
+    };
+    if (!conn_open(&conn, &pg->conn, err) || !prepare_session(pg, err)) {
+        postgres_free(&target);
+        return false;
+    }
+    *ret_target = target;
+    return true;
+}
