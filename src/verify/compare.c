@@ -1,0 +1,349 @@
+/* One table against its copy: see compare.h.
+ *
+ * One scan on each side gives count and checksum of every key range. A range that differs is read
+ * row by row, as hashes of key and row; one of too many rows is first divided by the key's hash,
+ * so that never more than about MAX_ENTRIES rows are in memory. Of the first keys that differ the
+ * servers are then asked for key, columns and place. */
+#include "verify/compare.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "verify/plan.h"
+
+enum {
+    MAX_ENTRIES = 50000,
+    PART_ROWS = 20000,
+    MAX_PARTS = 65536,
+};
+
+struct work {
+    struct pair *pair;
+    struct plan plan;
+    struct comparison *result;
+};
+
+static void work_release(struct work *work)
+{
+    plan_release(&work->plan);
+}
+
+/* Sums by part, dense: parts that no row is in stay 0. */
+struct sums {
+    struct part_sum *items[SIDES]; /* owned */
+    size_t count;
+};
+
+static void sums_release(struct sums *sums)
+{
+    for (int side = 0; side < SIDES; side++)
+        free(sums->items[side]);
+}
+
+static bool sums_differ(const struct sums *sums, size_t part)
+{
+    return !part_sum_equal(&sums->items[SIDE_SOURCE][part], &sums->items[SIDE_TARGET][part]);
+}
+
+static int64_t sums_rows(const struct sums *sums, size_t part)
+{
+    return MAX_OF(sums->items[SIDE_SOURCE][part].rows, sums->items[SIDE_TARGET][part].rows);
+}
+
+static bool sums_read(struct work *work, const char *source_sql, const char *target_sql,
+                      size_t count, struct sums *ret_sums, struct err *err)
+{
+    AUTO(pair_rows_free) struct rows *rows[SIDES] = {NULL};
+    if (!pair_query(work->pair, source_sql, target_sql, rows, err))
+        return false;
+    ret_sums->count = count;
+    for (int side = 0; side < SIDES; side++) {
+        struct part_sum *items = mem_alloc(count * sizeof(*items));
+        ret_sums->items[side] = items;
+        for (int row = 0; row < rows_count(rows[side]); row++) {
+            size_t part = (size_t)rows_int(rows[side], row, 0);
+            if (part >= count)
+                return err_set(err, ERR_FATAL, "a server counted a part that does not exist");
+            items[part] = (struct part_sum){
+                .rows = rows_int(rows[side], row, 1),
+                .sum = checksum_parse(rows_text(rows[side], row, 2)),
+            };
+        }
+    }
+    return true;
+}
+
+static struct entry *entries_read(const struct rows *rows, size_t *ret_count)
+{
+    size_t count = (size_t)rows_count(rows);
+    struct entry *entries = mem_alloc((count + 1) * sizeof(*entries));
+    for (size_t i = 0; i < count; i++)
+        entries[i] = (struct entry){
+            .key = rows_int(rows, (int)i, 0),
+            .value = rows_int(rows, (int)i, 1),
+            .place = (uint32_t)i,
+        };
+    *ret_count = count;
+    return entries;
+}
+
+static bool find(struct work *work, const struct scope *scope, struct finding_list *ret_findings,
+                 struct err *err)
+{
+    AUTO(pair_rows_free) struct rows *rows[SIDES] = {NULL};
+    AUTO(str_free) char *source_sql = plan_rows_sql(&work->plan, SIDE_SOURCE, scope);
+    AUTO(str_free) char *target_sql = plan_rows_sql(&work->plan, SIDE_TARGET, scope);
+    if (!pair_query(work->pair, source_sql, target_sql, rows, err))
+        return false;
+    size_t counts[SIDES] = {0};
+    struct entry *source = entries_read(rows[SIDE_SOURCE], &counts[SIDE_SOURCE]);
+    rows_free(&rows[SIDE_SOURCE]);
+    struct entry *target = entries_read(rows[SIDE_TARGET], &counts[SIDE_TARGET]);
+    rows_free(&rows[SIDE_TARGET]);
+    entries_compare(source, counts[SIDE_SOURCE], target, counts[SIDE_TARGET], ret_findings);
+    free(source);
+    free(target);
+    return true;
+}
+
+/* The row that describes the key with this hash, or -1. */
+static int described(const struct rows *rows, int64_t hash)
+{
+    for (int row = 0; row < rows_count(rows); row++)
+        if (rows_int(rows, row, 0) == hash)
+            return row;
+    return -1;
+}
+
+/* Compares "{1,2,3}" with "{1,5,3}", a hash for each column of the source. */
+static void name_columns(struct difference *difference, const struct table *table, const char *a,
+                         const char *b)
+{
+    for (size_t i = 0; i < table->column_count; i++) {
+        a += 1; /* the brace or the comma */
+        b += 1;
+        size_t a_len = strcspn(a, ",}");
+        size_t b_len = strcspn(b, ",}");
+        if (a_len != b_len || memcmp(a, b, a_len) != 0)
+            strv_add(&difference->columns, table->columns[i].name);
+        a += a_len;
+        b += b_len;
+    }
+}
+
+static void describe_keyed(struct difference *difference, const struct work *work,
+                           struct rows *const rows[SIDES])
+{
+    int places[SIDES] = {described(rows[SIDE_SOURCE], difference->hash),
+                         described(rows[SIDE_TARGET], difference->hash)};
+    enum side side = difference->kind == DIFFERENCE_EXTRA ? SIDE_TARGET : SIDE_SOURCE;
+    for (size_t i = 0; i < work->plan.key_count && places[side] >= 0; i++) {
+        const char *value = rows_text(rows[side], places[side], (int)i + 2);
+        strv_add(&difference->key, value ? value : "");
+    }
+    if (difference->kind == DIFFERENCE_CHANGED && places[SIDE_SOURCE] >= 0 &&
+        places[SIDE_TARGET] >= 0)
+        name_columns(difference, work->plan.tables[SIDE_SOURCE],
+                     rows_text(rows[SIDE_SOURCE], places[SIDE_SOURCE], 1),
+                     rows_text(rows[SIDE_TARGET], places[SIDE_TARGET], 1));
+}
+
+static void describe_image(struct difference *difference, const struct finding *finding,
+                           struct rows *const rows[SIDES])
+{
+    difference->source_count = finding->source_value;
+    difference->target_count = finding->target_value;
+    enum side side = finding->source_value > finding->target_value ? SIDE_SOURCE : SIDE_TARGET;
+    int place = described(rows[side], finding->key);
+    if (place >= 0)
+        difference->ctid = str_dup(rows_text(rows[side], place, 1));
+}
+
+/* Names the first findings, as many as the result still has room for. */
+static bool describe(struct work *work, const struct scope *scope,
+                     const struct finding_list *findings, struct err *err)
+{
+    struct comparison *result = work->result;
+    size_t room = MAX_DIFFERENCES - result->difference_count;
+    size_t count = MIN_OF(room, findings->count);
+    result->has_more |= findings->count > room;
+    AUTO(buf_release) struct buf hashes = BUF_INIT;
+    for (size_t i = 0; i < count; i++)
+        buf_fmt(&hashes, i ? ", %" PRId64 : "%" PRId64, findings->items[i].key);
+    if (!count)
+        return true;
+    AUTO(pair_rows_free) struct rows *rows[SIDES] = {NULL};
+    AUTO(str_free)
+    char *source = plan_describe_sql(&work->plan, SIDE_SOURCE, scope, buf_text(&hashes));
+    AUTO(str_free)
+    char *target = plan_describe_sql(&work->plan, SIDE_TARGET, scope, buf_text(&hashes));
+    if (!pair_query(work->pair, source, target, rows, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct difference *difference = &result->differences[result->difference_count++];
+        difference->kind = findings->items[i].kind;
+        difference->hash = findings->items[i].key;
+        if (work->plan.key_count)
+            describe_keyed(difference, work, rows);
+        else
+            describe_image(difference, &findings->items[i], rows);
+    }
+    return true;
+}
+
+static bool is_full(const struct work *work)
+{
+    return work->result->difference_count == MAX_DIFFERENCES;
+}
+
+static bool examine(struct work *work, const struct scope *scope, struct err *err)
+{
+    AUTO(finding_list_release) struct finding_list findings = FINDING_LIST_INIT;
+    return find(work, scope, &findings, err) && describe(work, scope, &findings, err);
+}
+
+/* Takes parts that differ, from *part on, up to MAX_ENTRIES rows but at least one. */
+static void choose_parts(const struct sums *sums, size_t *part, struct buf *chosen)
+{
+    int64_t rows = 0;
+    buf_reset(chosen);
+    for (; *part < sums->count; (*part)++) {
+        if (!sums_differ(sums, *part))
+            continue;
+        rows += sums_rows(sums, *part);
+        if (chosen->len && rows > MAX_ENTRIES)
+            break;
+        buf_fmt(chosen, chosen->len ? ",%zu" : "%zu", *part);
+    }
+}
+
+/* A range of too many rows: divided by the hash of the key, which spreads any key evenly. */
+static bool examine_parts(struct work *work, size_t range, int64_t rows, struct err *err)
+{
+    struct scope scope = {
+        .range = range,
+        .parts = (uint32_t)MIN_OF(rows / PART_ROWS + 1, (int64_t)MAX_PARTS),
+    };
+    AUTO(str_free) char *source_sql = plan_parts_sql(&work->plan, SIDE_SOURCE, &scope);
+    AUTO(str_free) char *target_sql = plan_parts_sql(&work->plan, SIDE_TARGET, &scope);
+    AUTO(sums_release) struct sums sums = {0};
+    if (!sums_read(work, source_sql, target_sql, scope.parts, &sums, err))
+        return false;
+    AUTO(buf_release) struct buf chosen = BUF_INIT;
+    size_t part = 0;
+    for (choose_parts(&sums, &part, &chosen); chosen.len; choose_parts(&sums, &part, &chosen)) {
+        if (is_full(work)) {
+            work->result->has_more = true;
+            break;
+        }
+        scope.chosen = buf_text(&chosen);
+        if (!examine(work, &scope, err))
+            return false;
+    }
+    return true;
+}
+
+static bool examine_range(struct work *work, size_t range, int64_t rows, struct err *err)
+{
+    struct scope scope = {.range = range};
+    return rows > MAX_ENTRIES ? examine_parts(work, range, rows, err) : examine(work, &scope, err);
+}
+
+static bool read_bounds(struct work *work, struct err *err)
+{
+    AUTO(str_free) char *sql = plan_bounds_sql(&work->plan);
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!sql)
+        return true;
+    if (!conn_query(work->pair->conns[SIDE_SOURCE], sql, &rows, err))
+        return false;
+    for (int row = 0; row < rows_count(rows); row++)
+        if (rows_text(rows, row, 0))
+            strv_add(&work->plan.bounds, rows_text(rows, row, 0));
+    return true;
+}
+
+static bool read_ranges(struct work *work, struct sums *ret_sums, struct err *err)
+{
+    AUTO(str_free) char *source_sql = plan_ranges_sql(&work->plan, SIDE_SOURCE);
+    AUTO(str_free) char *target_sql = plan_ranges_sql(&work->plan, SIDE_TARGET);
+    if (!sums_read(work, source_sql, target_sql, work->plan.bounds.count + 1, ret_sums, err))
+        return false;
+    struct comparison *result = work->result;
+    result->ranges = ret_sums->count;
+    for (size_t i = 0; i < ret_sums->count; i++) {
+        result->ranges_different += sums_differ(ret_sums, i);
+        for (int side = 0; side < SIDES; side++) {
+            result->sums[side].rows += ret_sums->items[side][i].rows;
+            result->sums[side].sum += ret_sums->items[side][i].sum;
+        }
+    }
+    return true;
+}
+
+static bool compare_rows(struct work *work, struct err *err)
+{
+    AUTO(sums_release) struct sums sums = {0};
+    if (!read_bounds(work, err) || !read_ranges(work, &sums, err))
+        return false;
+    struct comparison *result = work->result;
+    result->outcome = result->ranges_different ? OUTCOME_DIFFERENT : OUTCOME_EQUAL;
+    for (size_t i = 0; i < sums.count; i++) {
+        if (!sums_differ(&sums, i))
+            continue;
+        if (is_full(work)) {
+            result->has_more = true;
+            return true;
+        }
+        if (!examine_range(work, i, sums_rows(&sums, i), err))
+            return false;
+    }
+    return true;
+}
+
+static bool find_missing_columns(const struct table *source, const struct table *target,
+                                 struct strv *ret_names)
+{
+    for (size_t i = 0; i < source->column_count; i++)
+        if (!table_column(target, source->columns[i].name))
+            strv_add(ret_names, source->columns[i].name);
+    return ret_names->count > 0;
+}
+
+bool compare_table(struct pair *pair, const struct table *source, const struct table *target,
+                   struct comparison *ret_result, struct err *err)
+{
+    *ret_result = (struct comparison){.table = source};
+    if (!target) {
+        ret_result->outcome = OUTCOME_NO_TABLE;
+        return true;
+    }
+    if (find_missing_columns(source, target, &ret_result->missing_columns)) {
+        ret_result->outcome = OUTCOME_NO_COLUMN;
+        return true;
+    }
+    if (source->kind == 'p')
+        return true; /* its rows are in its partitions */
+    AUTO(work_release) struct work work = {.pair = pair, .result = ret_result};
+    plan_init(&work.plan, source, target, pair->recodes);
+    for (size_t i = 0; i < work.plan.key_count; i++)
+        strv_add(&ret_result->key, work.plan.key[i]->name);
+    if (pair_begin(pair, err) && compare_rows(&work, err) && pair_end(pair, err))
+        return true;
+    return err_wrap(err, "could not compare %s.%s", source->schema, source->name);
+}
+
+void comparison_release(struct comparison *comparison)
+{
+    for (size_t i = 0; i < comparison->difference_count; i++) {
+        strv_release(&comparison->differences[i].key);
+        strv_release(&comparison->differences[i].columns);
+        free(comparison->differences[i].ctid);
+    }
+    strv_release(&comparison->key);
+    strv_release(&comparison->missing_columns);
+    *comparison = COMPARISON_INIT;
+}

@@ -1,0 +1,279 @@
+/* The SQL of a comparison: see plan.h.
+ *
+ * A row's hash is that of its text form as record_out writes it: each column by its type's output
+ * function under our session settings, NULL and '' told apart. (A cast to text would keep the
+ * encoding declaration of an xml value, which its output drops.)
+ * Ranges: a key column is compared by its own order where the type's order is the same on every
+ * server, else by the bytes of its text form (COLLATE "C"). */
+#include "verify/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "pg/quote.h"
+
+enum {
+    PAGE_BYTES = 8192,
+    ONE_RANGE_PAGES = 256, /* up to 2 MiB: not divided */
+    SAMPLE_PAGES = 512,
+    MAX_RANGES = 256,
+    MAX_RANGES_VARIABLE = 32, /* width_bucket() walks along arrays of variable-length values */
+    MAX_SHOWN_CHARS = 200,
+};
+
+struct native_order {
+    const char *type_name;
+    bool is_fixed_length;
+};
+
+static const struct native_order native_orders[] = {
+    {"smallint", true},
+    {"integer", true},
+    {"bigint", true},
+    {"oid", true},
+    {"uuid", true},
+    {"date", true},
+    {"timestamp without time zone", true},
+    {"timestamp with time zone", true},
+    {"numeric", false},
+    {"bytea", false},
+};
+
+/* NULL: ordered by text form. A type that differs between the sides is. */
+static const struct native_order *native_order(const struct plan *plan, const struct column *column)
+{
+    const struct column *other = table_column(plan->tables[SIDE_TARGET], column->name);
+    if (!other || strcmp(other->type_name, column->type_name) != 0)
+        return NULL;
+    for (size_t i = 0; i < COUNT_OF(native_orders); i++)
+        if (strcmp(column->type_name, native_orders[i].type_name) == 0)
+            return &native_orders[i];
+    return NULL;
+}
+
+void plan_init(struct plan *plan, const struct table *source, const struct table *target,
+               bool recodes)
+{
+    *plan = (struct plan){.tables = {source, target}, .recodes = recodes};
+    bool has_primary = false;
+    for (size_t i = 0; i < source->column_count; i++)
+        has_primary |= source->columns[i].is_primary_key;
+    plan->key = mem_alloc((source->column_count + 1) * sizeof(struct column *));
+    for (size_t i = 0; i < source->column_count; i++) {
+        const struct column *column = &source->columns[i];
+        if (has_primary ? column->is_primary_key : column->is_identity_key)
+            plan->key[plan->key_count++] = column;
+    }
+}
+
+void plan_release(struct plan *plan)
+{
+    free(plan->key);
+    strv_release(&plan->bounds);
+    *plan = PLAN_INIT;
+}
+
+/* What a key column is ordered by. */
+static void add_order(struct buf *sql, const struct plan *plan, const struct column *column)
+{
+    quote_add(sql, native_order(plan, column) ? "t.%I" : "(t.%I)::text COLLATE \"C\"",
+              column->name);
+}
+
+static const char *order_type(const struct plan *plan, const struct column *column)
+{
+    return native_order(plan, column) ? column->type_name : "text";
+}
+
+/* The hash of "t.a, t.b"; with different encodings, of its UTF-8 bytes. */
+static void add_hash(struct buf *sql, const struct plan *plan, const char *columns)
+{
+    quote_add(sql,
+              plan->recodes ? "hashtextextended(encode(convert_to(ROW(%s)::text, 'UTF8'), 'hex')"
+                              " COLLATE \"C\", 0)"
+                            : "hashtextextended((ROW(%s)::text) COLLATE \"C\", 0)",
+              columns);
+}
+
+static void add_row_hash(struct buf *sql, const struct plan *plan)
+{
+    AUTO(buf_release) struct buf columns = BUF_INIT;
+    const struct table *source = plan->tables[SIDE_SOURCE];
+    for (size_t i = 0; i < source->column_count; i++)
+        quote_add(&columns, i ? ", t.%I" : "t.%I", source->columns[i].name);
+    add_hash(sql, plan, buf_text(&columns));
+}
+
+/* What tells rows apart: the hash of the key, or of the whole row. */
+static void add_key_hash(struct buf *sql, const struct plan *plan)
+{
+    AUTO(buf_release) struct buf columns = BUF_INIT;
+    if (!plan->key_count) {
+        add_row_hash(sql, plan);
+        return;
+    }
+    for (size_t i = 0; i < plan->key_count; i++)
+        quote_add(&columns, i ? ", t.%I" : "t.%I", plan->key[i]->name);
+    add_hash(sql, plan, buf_text(&columns));
+}
+
+/* A partition or a parent is read by itself. */
+static void add_from(struct buf *sql, const struct plan *plan, enum side side)
+{
+    const struct table *table = plan->tables[side];
+    quote_add(sql, table->kind == 'p' ? " FROM %I.%I AS t" : " FROM ONLY %I.%I AS t", table->schema,
+              table->name);
+}
+
+static void add_part(struct buf *sql, const char *hash, uint32_t parts)
+{
+    quote_add(sql, "(%s & 9223372036854775807) %% %u", hash, parts);
+}
+
+static void add_where(struct buf *sql, const struct plan *plan, const struct scope *scope)
+{
+    buf_puts(sql, " WHERE true");
+    if (plan->bounds.count && scope->range > 0) {
+        buf_puts(sql, " AND ");
+        add_order(sql, plan, plan->key[0]);
+        quote_add(sql, " >= %L::%s", plan->bounds.items[scope->range - 1],
+                  order_type(plan, plan->key[0]));
+    }
+    if (scope->range < plan->bounds.count) {
+        buf_puts(sql, " AND ");
+        add_order(sql, plan, plan->key[0]);
+        quote_add(sql, " < %L::%s", plan->bounds.items[scope->range],
+                  order_type(plan, plan->key[0]));
+    }
+    if (scope->parts && scope->chosen) {
+        AUTO(buf_release) struct buf hash = BUF_INIT;
+        add_key_hash(&hash, plan);
+        buf_puts(sql, " AND ");
+        add_part(sql, buf_text(&hash), scope->parts);
+        quote_add(sql, " IN (%s)", scope->chosen);
+    }
+}
+
+char *plan_bounds_sql(const struct plan *plan)
+{
+    const struct table *source = plan->tables[SIDE_SOURCE];
+    int64_t pages = source->bytes / PAGE_BYTES;
+    if (!plan->key_count || pages <= ONE_RANGE_PAGES)
+        return NULL;
+    const struct column *first = plan->key[0];
+    const struct native_order *native = native_order(plan, first);
+    if (plan->recodes && !native)
+        return NULL; /* the bytes of a text differ, and so may their order */
+    int ranges = native && native->is_fixed_length ? MAX_RANGES : MAX_RANGES_VARIABLE;
+    struct buf sql = BUF_INIT;
+    quote_add(&sql,
+              "SELECT DISTINCT unnest(percentile_disc((SELECT array_agg(i / %d.0::float8)"
+              " FROM generate_series(1, %d) AS i)) WITHIN GROUP (ORDER BY e)) AS b FROM (SELECT ",
+              ranges, ranges - 1);
+    add_order(&sql, plan, first);
+    buf_puts(&sql, " AS e");
+    add_from(&sql, plan, SIDE_SOURCE);
+    if (pages > 2 * SAMPLE_PAGES)
+        buf_fmt(&sql, " TABLESAMPLE SYSTEM (%.6f) REPEATABLE (0)",
+                100.0 * SAMPLE_PAGES / (double)pages);
+    buf_puts(&sql, ") AS x ORDER BY b");
+    return buf_take(&sql);
+}
+
+char *plan_ranges_sql(const struct plan *plan, enum side side)
+{
+    struct buf sql = BUF_INIT;
+    buf_puts(&sql, "SELECT ");
+    if (plan->bounds.count) {
+        buf_puts(&sql, "width_bucket(");
+        add_order(&sql, plan, plan->key[0]);
+        for (size_t i = 0; i < plan->bounds.count; i++)
+            quote_add(&sql, i ? ", %L" : ", ARRAY[%L", plan->bounds.items[i]);
+        quote_add(&sql, "]::%s[])", order_type(plan, plan->key[0]));
+    } else {
+        buf_puts(&sql, "0");
+    }
+    buf_puts(&sql, ", count(*), sum(");
+    add_row_hash(&sql, plan);
+    buf_puts(&sql, ")");
+    add_from(&sql, plan, side);
+    if (plan->bounds.count)
+        buf_puts(&sql, " GROUP BY 1");
+    return buf_take(&sql);
+}
+
+/* OFFSET 0 keeps the server from computing a hash once for each mention. */
+char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope)
+{
+    struct buf sql = BUF_INIT;
+    buf_puts(&sql, "SELECT ");
+    add_part(&sql, "k", scope->parts);
+    quote_add(&sql, ", count(*), sum(%s) FROM (SELECT ", plan->key_count ? "h" : "k");
+    add_key_hash(&sql, plan);
+    buf_puts(&sql, " AS k");
+    if (plan->key_count) {
+        buf_puts(&sql, ", ");
+        add_row_hash(&sql, plan);
+        buf_puts(&sql, " AS h");
+    }
+    add_from(&sql, plan, side);
+    add_where(&sql, plan, scope);
+    buf_puts(&sql, " OFFSET 0) AS x GROUP BY 1");
+    return buf_take(&sql);
+}
+
+char *plan_rows_sql(const struct plan *plan, enum side side, const struct scope *scope)
+{
+    struct buf sql = BUF_INIT;
+    buf_puts(&sql, "SELECT ");
+    add_key_hash(&sql, plan);
+    buf_puts(&sql, ", ");
+    if (plan->key_count)
+        add_row_hash(&sql, plan);
+    else
+        buf_puts(&sql, "count(*)");
+    add_from(&sql, plan, side);
+    add_where(&sql, plan, scope);
+    if (!plan->key_count)
+        buf_puts(&sql, " GROUP BY 1 ORDER BY 1");
+    for (size_t i = 0; i < plan->key_count; i++) {
+        buf_puts(&sql, i ? ", " : " ORDER BY ");
+        add_order(&sql, plan, plan->key[i]);
+    }
+    return buf_take(&sql);
+}
+
+static void add_column_hashes(struct buf *sql, const struct plan *plan)
+{
+    const struct table *source = plan->tables[SIDE_SOURCE];
+    buf_puts(sql, ", ARRAY[");
+    for (size_t i = 0; i < source->column_count; i++) {
+        AUTO(buf_release) struct buf column = BUF_INIT;
+        quote_add(&column, "t.%I", source->columns[i].name);
+        buf_puts(sql, i ? ", " : "");
+        add_hash(sql, plan, buf_text(&column));
+    }
+    buf_puts(sql, "]");
+}
+
+char *plan_describe_sql(const struct plan *plan, enum side side, const struct scope *scope,
+                        const char *hashes)
+{
+    struct buf sql = BUF_INIT;
+    AUTO(buf_release) struct buf hash = BUF_INIT;
+    add_key_hash(&hash, plan);
+    quote_add(&sql, "SELECT %s", buf_text(&hash));
+    if (plan->key_count)
+        add_column_hashes(&sql, plan);
+    else
+        buf_puts(&sql, ", min(t.ctid)");
+    for (size_t i = 0; i < plan->key_count; i++)
+        quote_add(&sql, ", left((t.%I)::text, %d)", plan->key[i]->name, MAX_SHOWN_CHARS);
+    add_from(&sql, plan, side);
+    add_where(&sql, plan, scope);
+    quote_add(&sql, " AND %s IN (%s)", buf_text(&hash), hashes);
+    if (!plan->key_count)
+        buf_puts(&sql, " GROUP BY 1");
+    return buf_take(&sql);
+}

@@ -1,0 +1,54 @@
+/* How one table is compared: its key, what divides it into ranges, and the SQL for each step.
+ * Pure: no connection. The SQL of both sides means the same on every server. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/strv.h"
+#include "pg/catalog.h"
+
+enum side { SIDE_SOURCE, SIDE_TARGET, SIDES };
+
+struct plan {
+    const struct table *tables[SIDES]; /* borrowed */
+    const struct column **key;         /* owned array of borrowed columns of the source */
+    size_t key_count;                  /* 0: compared as a multiset */
+    struct strv bounds;                /* of the first key column, ascending: count + 1 ranges */
+    bool recodes;                      /* the databases have different encodings */
+};
+
+#define PLAN_INIT ((struct plan){0})
+
+/* Both tables must outlive the plan; the target must have all columns of the source. */
+void plan_init(struct plan *plan, const struct table *source, const struct table *target,
+               bool recodes);
+void plan_release(struct plan *plan); /* AUTO handler */
+
+/* Which rows a statement is about. */
+struct scope {
+    size_t range;       /* 0 … bounds.count */
+    uint32_t parts;     /* the range is divided by the key's hash into so many; 0: not divided */
+    const char *chosen; /* borrowed: "3,17", the parts that are meant; NULL: all */
+};
+
+/* Each text is owned by the caller. */
+
+/* Bounds of ranges of about the same size, a row each, in order. NULL: one range will do. */
+char *plan_bounds_sql(const struct plan *plan);
+
+/* range, rows, sum: a row for each range that is not empty. */
+char *plan_ranges_sql(const struct plan *plan, enum side side);
+
+/* part, rows, sum: a row for each part of the scope that is not empty. */
+char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope);
+
+/* Key hash, row hash, in the key's order. Without a key: row hash, count. */
+char *plan_rows_sql(const struct plan *plan, enum side side, const struct scope *scope);
+
+/* Of the rows with these key hashes ("5,-7"): key hash, "{hash of each column}", key columns as
+ * text. Without a key: row hash, ctid of one row. */
+char *plan_describe_sql(const struct plan *plan, enum side side, const struct scope *scope,
+                        const char *hashes);

@@ -1,0 +1,74 @@
+/* Compares source and target table by table: see verify.h. Tables are taken one after the other;
+ * both servers work on one at the same time. A transaction spans one table only, so that neither
+ * vacuum nor the user's DDL waits for the whole run. */
+#include "verify/verify.h"
+
+#include "base/mem.h"
+#include "base/strv.h"
+#include "conf/pattern.h"
+#include "pg/catalog.h"
+#include "verify/compare.h"
+#include "verify/pair.h"
+#include "verify/report.h"
+
+static const char keeper_schema[] = "trunkline";
+
+/* A partition is also covered by a pattern for the table that it is part of. */
+static bool is_covered(const struct table *table, void *arg)
+{
+    struct pattern_list *patterns = arg;
+    bool by_itself = pattern_list_mark(patterns, table->schema, table->name);
+    bool by_root =
+        table->root_name && pattern_list_mark(patterns, table->root_schema, table->root_name);
+    return by_itself || by_root;
+}
+
+static bool choose_tables(const struct settings *settings, struct table_list *tables,
+                          struct err *err)
+{
+    AUTO(pattern_list_release) struct pattern_list patterns = PATTERN_LIST_INIT;
+    AUTO(strv_release) struct strv unmatched = STRV_INIT;
+    if (!pattern_list_parse(&settings->tables, &patterns, err))
+        return false;
+    table_list_filter(tables, is_covered, &patterns);
+    pattern_list_unmatched(&patterns, &unmatched);
+    if (!unmatched.count)
+        return true;
+    AUTO(str_free) char *names = strv_join(&unmatched, ", ");
+    (void)err_set(err, ERR_CONFIG, "no table of the source matches: %s", names);
+    return err_hint(err, "names fold to lower case unless they stand in double quotes");
+}
+
+static bool compare_all(struct pair *pair, const struct table_list *source,
+                        const struct table_list *target, struct report *report, struct err *err)
+{
+    for (size_t i = 0; i < source->count; i++) {
+        const struct table *table = &source->items[i];
+        AUTO(comparison_release) struct comparison comparison = COMPARISON_INIT;
+        report_progress(report, table);
+        if (!compare_table(pair, table, table_list_find(target, table->schema, table->name),
+                           &comparison, err))
+            return false;
+        report_table(report, &comparison);
+    }
+    return true;
+}
+
+bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, FILE *progress,
+                bool *ret_equal, struct err *err)
+{
+    AUTO(pair_release) struct pair pair = PAIR_INIT;
+    AUTO(table_list_release) struct table_list source = TABLE_LIST_INIT;
+    AUTO(table_list_release) struct table_list target = TABLE_LIST_INIT;
+    if (!pair_open(&pair, settings, stop, err) ||
+        !catalog_tables(pair.conns[SIDE_SOURCE], keeper_schema, &source, err) ||
+        !choose_tables(settings, &source, err) ||
+        !catalog_tables(pair.conns[SIDE_TARGET], keeper_schema, &target, err))
+        return false;
+    AUTO(report_free)
+    struct report *report = report_new(out, settings->json, progress, &source);
+    bool is_finished = compare_all(&pair, &source, &target, report, err);
+    report_end(report, is_finished ? NULL : err);
+    *ret_equal = is_finished && !report_found(report);
+    return is_finished;
+}
