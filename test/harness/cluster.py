@@ -30,6 +30,7 @@ SETTINGS = {
     "fsync": "off",
     "autovacuum": "off",
     "jit": "off",
+    "deadlock_timeout": "50ms",
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %a: ",
 }

@@ -22,11 +22,14 @@ SEQUENCES = """
 SELECT schemaname, sequencename, last_value, increment_by FROM pg_sequences
 WHERE schemaname <> %s ORDER BY 1, 2"""
 SHOWN = 5
+FORMS = {"search_path": "", "extra_float_digits": 1, "datestyle": "ISO",
+         "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex", "client_encoding": "UTF8",
+         "statement_timeout": 0, "lock_timeout": 0, "idle_session_timeout": 0}
 
 
 def open_session(database):
-    """Without a search path, so that names in values are written in full."""
-    return database.connect(options="-c search_path= -c extra_float_digits=1")
+    """Whatever the role's defaults; without a search path names in values are written in full."""
+    return database.connect(options=" ".join(f"-c {name}={value}" for name, value in FORMS.items()))
 
 
 def tables(session):

@@ -166,18 +166,29 @@ class Pipeline:
                                " WHERE slot_name = %s", self.slot)
         return lsn(rows[0][0]) if rows and rows[0][0] else None
 
+    def phase(self):
+        """What the keeper says the copy has reached; None without a keeper."""
+        if self.target.one("SELECT to_regclass('trunkline.pipeline')") is None:
+            return None
+        rows = self.target.sql("SELECT phase FROM trunkline.pipeline")
+        return rows[0][0] if rows else None
+
+    def mark(self):
+        """A position behind all that is committed now: inside a transaction of ours that no
+        publication carries."""
+        return lsn(self.source.one("SELECT pg_logical_emit_message(true, 'test', '')::text"))
+
+    def is_past(self, mark):
+        """Whether the copy is complete and the source is told a position beyond the mark."""
+        confirmed = self.confirmed()
+        return confirmed is not None and confirmed > mark and self.phase() == "following"
+
     def catch_up(self, engine=None, timeout=60):
-        """Waits until the target holds all that is committed now. A transaction of ours that no
-        publication carries stands behind it; the source must be told a position beyond."""
-        mark = lsn(self.source.one("SELECT pg_logical_emit_message(true, 'test', '')::text"))
-
-        def is_there():
-            if engine is not None:
-                engine.runs()
-            confirmed = self.confirmed()
-            return confirmed is not None and confirmed > mark
-
-        wait_until(is_there, f"the source is told a position beyond {mark:X}", timeout)
+        """Waits until the target holds all that is committed now."""
+        mark = self.mark()
+        wait_until(lambda: (engine is None or engine.runs()) and self.is_past(mark),
+                   f"the source is told a position beyond {mark >> 32:X}/{mark & 0xFFFFFFFF:X}",
+                   timeout)
 
     def is_equal(self, **options):
         """Claims that both databases hold the same rows."""

@@ -12,5 +12,5 @@ def wait_until(condition, what, timeout=30):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout} s in vain: {what() if callable(what) else what}")
+            raise AssertionError(f"waited {timeout} s in vain: {what}")
         time.sleep(POLL_SECONDS)

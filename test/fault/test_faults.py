@@ -1,0 +1,90 @@
+"""kill -9 and a lost connection at every named point: afterwards nothing is lost or doubled."""
+import signal
+import subprocess
+
+import pytest
+
+from harness.data import make_mill, mill_step
+from harness.load import load
+from harness.program import ENDED, PROGRAM, clean_environment
+from harness.wait import wait_until
+
+LISTING = subprocess.run([PROGRAM, "faults"], capture_output=True, text=True,
+                         env=clean_environment(), check=False)
+POINTS = [line.split("\t")[0] for line in LISTING.stdout.splitlines() if "\t" in line]
+SMALL = {"part_size": "64kB", "copiers": 2}
+
+
+def test_there_are_fault_points():
+    assert LISTING.returncode == ENDED and len(POINTS) > 20
+
+
+def traffic(pipe, condition, what):
+    """Writes, published and not, until the condition holds; pauses of it let the stream idle."""
+    def step():
+        with load(pipe.source, mill_step) as running:
+            running.wait_steps(5)
+        pipe.source.sql("SELECT pg_logical_emit_message(true, 'test', 'unpublished')")
+        return condition()
+
+    wait_until(step, what)
+
+
+def end_equal(pipe):
+    """Goes on without faults, and claims that both sides are the same."""
+    engine = pipe.start(**SMALL)
+    with load(pipe.source, mill_step) as running:
+        running.wait_steps(20)
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+    pipe.is_verified()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at(pipe, point):
+    make_mill(pipe.source, rows=1500)
+    engine = pipe.start(fault=f"{point}=kill", **SMALL)
+    traffic(pipe, lambda: engine.code is not None, f"{point} is passed")
+    assert engine.code == -signal.SIGKILL
+    end_equal(pipe)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_disconnected_at(pipe, point):
+    """At the start one loss ends it with exit code 1; later it connects again by itself."""
+    make_mill(pipe.source, rows=1500)
+    gate = pipe.directory / "passed"
+    gate.touch()
+    reached = pipe.directory / "passed.reached"
+    engine = pipe.start(fault=f"{point}=wait:{gate},{point}=disconnect", **SMALL)
+    traffic(pipe, reached.exists, f"{point} is passed")
+    mark = pipe.mark()
+    wait_until(lambda: engine.code is not None or pipe.is_past(mark), "it has ended or caught up",
+               60)
+    if engine.code is None:
+        pipe.is_equal()
+        engine.stop()
+    else:
+        assert engine.code == 1
+    end_equal(pipe)
+
+
+@pytest.mark.parametrize("point", ["group.applied", "group.position", "group.commit"])
+def test_killed_again_and_again_at(pipe, point):
+    make_mill(pipe.source, rows=500)
+    pipe.follow(**SMALL).stop()
+    for passage in (1, 2, 3, 1, 5):
+        engine = pipe.start(fault=f"{point}=kill@{passage}", group_max_changes=3, **SMALL)
+        traffic(pipe, lambda e=engine: e.code is not None, f"{point} is passed {passage} times")
+        assert engine.code == -signal.SIGKILL
+    end_equal(pipe)
+
+
+@pytest.mark.parametrize("point", ["part.commit", "group.applied", "group.commit"])
+def test_an_error_at_a_point_is_a_failure_and_loses_nothing(pipe, point):
+    make_mill(pipe.source, rows=500)
+    engine = pipe.start(fault=f"{point}=error", **SMALL)
+    traffic(pipe, lambda: engine.code is not None, f"{point} is passed")
+    assert engine.code == 1 and point in engine.stderr
+    end_equal(pipe)
