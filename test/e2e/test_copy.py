@@ -53,7 +53,7 @@ CREATE POLICY mine ON animal USING (id > 0);
 ROWS = """
 ALTER TABLE customer DISABLE TRIGGER stamp;
 INSERT INTO customer (name, note, "at Home", age, tags, mood)
-    SELECT 'Name ' || g, 'note ' || g, ROW(g, -g), g % 100 + 1, ARRAY['a', NULL, g::text],
+    SELECT 'Name ' || g, 'note ' || g, ROW(g, -g)::place, g % 100 + 1, ARRAY['a', NULL, g::text],
            (ARRAY['sad', 'happy', NULL])[g % 3 + 1]::mood
     FROM generate_series(1, 1000) g;
 ALTER TABLE customer ENABLE TRIGGER stamp;
