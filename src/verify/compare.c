@@ -1,9 +1,10 @@
 /* One table against its copy: see compare.h.
  *
- * One scan on each side gives count and checksum of every key range. A range that differs is read
- * row by row, as hashes of key and row; one of too many rows is first divided by the key's hash,
- * so that never more than about MAX_ENTRIES rows are in memory. Of the first keys that differ the
- * servers are then asked for key, columns and place. */
+ * One scan on each side gives count and checksum of the table (without groups: servers do that in
+ * parallel). If these differ and the table is large, another one gives them for every key range.
+ * What differs is read row by row, as hashes of key and row; what still has too many rows is first
+ * divided by the key's hash, so that never more than about MAX_ENTRIES rows are in memory. Of the
+ * first keys that differ the servers are then asked for key, columns and place. */
 #include "verify/compare.h"
 
 #include <inttypes.h>
@@ -41,6 +42,7 @@ static void sums_release(struct sums *sums)
 {
     for (int side = 0; side < SIDES; side++)
         free(sums->items[side]);
+    *sums = (struct sums){0};
 }
 
 static bool sums_differ(const struct sums *sums, size_t part)
@@ -266,39 +268,46 @@ static bool read_bounds(struct work *work, struct err *err)
     return true;
 }
 
-static bool read_ranges(struct work *work, struct sums *ret_sums, struct err *err)
+static bool read_total(struct work *work, struct sums *ret_sums, struct err *err)
 {
+    AUTO(str_free) char *source_sql = plan_total_sql(&work->plan, SIDE_SOURCE);
+    AUTO(str_free) char *target_sql = plan_total_sql(&work->plan, SIDE_TARGET);
+    if (!sums_read(work, source_sql, target_sql, 1, ret_sums, err))
+        return false;
+    for (int side = 0; side < SIDES; side++)
+        work->result->sums[side] = ret_sums->items[side][0];
+    return true;
+}
+
+/* Replaces the total by the sums of key ranges, where there can be some. */
+static bool divide(struct work *work, struct sums *sums, struct err *err)
+{
+    if (!read_bounds(work, err))
+        return false;
+    if (!work->plan.bounds.count)
+        return true;
     AUTO(str_free) char *source_sql = plan_ranges_sql(&work->plan, SIDE_SOURCE);
     AUTO(str_free) char *target_sql = plan_ranges_sql(&work->plan, SIDE_TARGET);
-    if (!sums_read(work, source_sql, target_sql, work->plan.bounds.count + 1, ret_sums, err))
-        return false;
-    struct comparison *result = work->result;
-    result->ranges = ret_sums->count;
-    for (size_t i = 0; i < ret_sums->count; i++) {
-        result->ranges_different += sums_differ(ret_sums, i);
-        for (int side = 0; side < SIDES; side++) {
-            result->sums[side].rows += ret_sums->items[side][i].rows;
-            result->sums[side].sum += ret_sums->items[side][i].sum;
-        }
-    }
-    return true;
+    sums_release(sums);
+    return sums_read(work, source_sql, target_sql, work->plan.bounds.count + 1, sums, err);
 }
 
 static bool compare_rows(struct work *work, struct err *err)
 {
     AUTO(sums_release) struct sums sums = {0};
-    if (!read_bounds(work, err) || !read_ranges(work, &sums, err))
-        return false;
     struct comparison *result = work->result;
-    result->outcome = result->ranges_different ? OUTCOME_DIFFERENT : OUTCOME_EQUAL;
+    if (!read_total(work, &sums, err))
+        return false;
+    if (!sums_differ(&sums, 0))
+        return true;
+    result->outcome = OUTCOME_DIFFERENT;
+    if (sums_rows(&sums, 0) > MAX_ENTRIES && !divide(work, &sums, err))
+        return false;
     for (size_t i = 0; i < sums.count; i++) {
         if (!sums_differ(&sums, i))
             continue;
-        if (is_full(work)) {
-            result->has_more = true;
-            return true;
-        }
-        if (!examine_range(work, i, sums_rows(&sums, i), err))
+        result->has_more |= is_full(work);
+        if (!is_full(work) && !examine_range(work, i, sums_rows(&sums, i), err))
             return false;
     }
     return true;

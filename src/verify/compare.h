@@ -32,8 +32,6 @@ struct comparison {
     struct strv key;             /* names of the key columns; empty: compared as a multiset */
     struct strv missing_columns; /* OUTCOME_NO_COLUMN */
     struct part_sum sums[SIDES]; /* of the whole table; 0 when it was not read */
-    size_t ranges;
-    size_t ranges_different;
     struct difference differences[MAX_DIFFERENCES];
     size_t difference_count;
     bool has_more; /* there are, or may be, differences beyond those named */

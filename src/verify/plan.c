@@ -15,7 +15,6 @@
 
 enum {
     PAGE_BYTES = 8192,
-    ONE_RANGE_PAGES = 256, /* up to 2 MiB: not divided */
     SAMPLE_PAGES = 512,
     MAX_RANGES = 256,
     MAX_RANGES_VARIABLE = 32, /* width_bucket() walks along arrays of variable-length values */
@@ -159,7 +158,7 @@ char *plan_bounds_sql(const struct plan *plan)
 {
     const struct table *source = plan->tables[SIDE_SOURCE];
     int64_t pages = source->bytes / PAGE_BYTES;
-    if (!plan->key_count || pages <= ONE_RANGE_PAGES)
+    if (!plan->key_count)
         return NULL;
     const struct column *first = plan->key[0];
     const struct native_order *native = native_order(plan, first);
@@ -181,29 +180,34 @@ char *plan_bounds_sql(const struct plan *plan)
     return buf_take(&sql);
 }
 
-char *plan_ranges_sql(const struct plan *plan, enum side side)
+char *plan_total_sql(const struct plan *plan, enum side side)
 {
     struct buf sql = BUF_INIT;
-    buf_puts(&sql, "SELECT ");
-    if (plan->bounds.count) {
-        buf_puts(&sql, "width_bucket(");
-        add_order(&sql, plan, plan->key[0]);
-        for (size_t i = 0; i < plan->bounds.count; i++)
-            quote_add(&sql, i ? ", %L" : ", ARRAY[%L", plan->bounds.items[i]);
-        quote_add(&sql, "]::%s[])", order_type(plan, plan->key[0]));
-    } else {
-        buf_puts(&sql, "0");
-    }
-    buf_puts(&sql, ", count(*), sum(");
+    buf_puts(&sql, "SELECT 0, count(*), sum(");
     add_row_hash(&sql, plan);
     buf_puts(&sql, ")");
     add_from(&sql, plan, side);
-    if (plan->bounds.count)
-        buf_puts(&sql, " GROUP BY 1");
     return buf_take(&sql);
 }
 
-/* OFFSET 0 keeps the server from computing a hash once for each mention. */
+/* OFFSET 0 hides from the planner that the groups are made from the key: it would expect one for
+ * every row and sort the table on disk. */
+char *plan_ranges_sql(const struct plan *plan, enum side side)
+{
+    struct buf sql = BUF_INIT;
+    buf_puts(&sql, "SELECT r, count(*), sum(h) FROM (SELECT width_bucket(");
+    add_order(&sql, plan, plan->key[0]);
+    for (size_t i = 0; i < plan->bounds.count; i++)
+        quote_add(&sql, i ? ", %L" : ", ARRAY[%L", plan->bounds.items[i]);
+    quote_add(&sql, "]::%s[]) AS r, ", order_type(plan, plan->key[0]));
+    add_row_hash(&sql, plan);
+    buf_puts(&sql, " AS h");
+    add_from(&sql, plan, side);
+    buf_puts(&sql, " OFFSET 0) AS x GROUP BY 1");
+    return buf_take(&sql);
+}
+
+/* Here OFFSET 0 keeps the server from computing a hash once for each mention. */
 char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope)
 {
     struct buf sql = BUF_INIT;

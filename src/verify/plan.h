@@ -36,10 +36,14 @@ struct scope {
 
 /* Each text is owned by the caller. */
 
-/* Bounds of ranges of about the same size, a row each, in order. NULL: one range will do. */
+/* 0, rows, sum of the whole table. */
+char *plan_total_sql(const struct plan *plan, enum side side);
+
+/* For the source: bounds of ranges of about the same size, a row each, in order. NULL: the table
+ * cannot be divided into ranges that mean the same on both sides. */
 char *plan_bounds_sql(const struct plan *plan);
 
-/* range, rows, sum: a row for each range that is not empty. */
+/* range, rows, sum: a row for each range that is not empty. Only with bounds. */
 char *plan_ranges_sql(const struct plan *plan, enum side side);
 
 /* part, rows, sum: a row for each part of the scope that is not empty. */

@@ -263,9 +263,6 @@ static json_t *json_table(const struct comparison *c)
     (void)json_object_set_new(json, "target_rows", json_integer(target->rows));
     (void)json_object_set_new(json, "source_checksum", json_hash(source->sum));
     (void)json_object_set_new(json, "target_checksum", json_hash(target->sum));
-    (void)json_object_set_new(json, "ranges", json_integer((json_int_t)c->ranges));
-    (void)json_object_set_new(json, "ranges_different",
-                              json_integer((json_int_t)c->ranges_different));
     (void)json_object_set_new(json, "differences", differences);
     (void)json_object_set_new(json, "more_differences", json_boolean(c->has_more));
     return json;
