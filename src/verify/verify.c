@@ -54,20 +54,27 @@ static bool compare_all(struct pair *pair, const struct table_list *source,
     return true;
 }
 
+static bool read_tables(struct pair *pair, const struct settings *settings,
+                        struct table_list *source, struct table_list *target, struct err *err)
+{
+    return catalog_tables(pair->conns[SIDE_SOURCE], keeper_schema, source, err) &&
+           choose_tables(settings, source, err) &&
+           catalog_tables(pair->conns[SIDE_TARGET], keeper_schema, target, err);
+}
+
 bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, FILE *progress,
                 bool *ret_equal, struct err *err)
 {
     AUTO(pair_release) struct pair pair = PAIR_INIT;
     AUTO(table_list_release) struct table_list source = TABLE_LIST_INIT;
     AUTO(table_list_release) struct table_list target = TABLE_LIST_INIT;
-    if (!pair_open(&pair, settings, stop, err) ||
-        !catalog_tables(pair.conns[SIDE_SOURCE], keeper_schema, &source, err) ||
-        !choose_tables(settings, &source, err) ||
-        !catalog_tables(pair.conns[SIDE_TARGET], keeper_schema, &target, err))
-        return false;
+    bool is_ready = pair_open(&pair, settings, stop, err) &&
+                    read_tables(&pair, settings, &source, &target, err);
+    if (!is_ready && err->kind == ERR_CONFIG)
+        return false; /* nothing was begun: no result */
     AUTO(report_free)
     struct report *report = report_new(out, settings->json, progress, &source);
-    bool is_finished = compare_all(&pair, &source, &target, report, err);
+    bool is_finished = is_ready && compare_all(&pair, &source, &target, report, err);
     report_end(report, is_finished ? NULL : err);
     *ret_equal = is_finished && !report_found(report);
     return is_finished;

@@ -10,6 +10,7 @@
 #include "conf/settings.h"
 
 /* Compares all tables that the settings' patterns cover; the result goes to out, progress to
- * progress (a terminal, or NULL). stop ends it with ERR_STOP; it is also raised when it fails. */
+ * progress (a terminal, or NULL). stop ends it with ERR_STOP; it is also raised when it fails.
+ * An ERR_CONFIG before the first table leaves out empty; every other end has its last words. */
 bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, FILE *progress,
                 bool *ret_equal, struct err *err) MUST_USE;
