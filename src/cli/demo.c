@@ -146,6 +146,6 @@ int cmd_demo(int argc, char **argv)
     int code = signal_watch_new(stop, &watch, &err) ? run_demo(&settings, stop, &err)
                                                     : err_exit_code(&err);
     if (err.kind != ERR_NONE)
-        log_err(LOG_ERROR, &err);
+        log_err(err.kind == ERR_STOP ? LOG_WARN : LOG_ERROR, &err);
     return code;
 }

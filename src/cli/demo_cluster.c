@@ -95,6 +95,7 @@ static bool await(struct cluster *cluster, const struct place *place, const stru
         if (child_wait(&cluster->server, 30, stop))
             return err_set(err, ERR_RETRY, "the %s server ended", cluster->name);
     }
+    *err = (struct err){0};
     set_url(cluster, place, "shop");
     return conn_exec(conn, "CREATE DATABASE shop", err);
 }

@@ -34,12 +34,12 @@ bool shop_measure(struct conn *conn, struct shop_size *ret_size, struct err *err
 bool shop_check(struct conn *conn, struct err *err)
 {
     static const char sql[] =
-        "WITH moved AS (SELECT account, sum(amount) AS amount FROM shop.transfers,"
-        "  LATERAL (VALUES (from_account, -amount), (to_account, amount)) v (account, amount)"
+        "WITH moved AS (SELECT account, sum(change) AS change FROM shop.transfers,"
+        "  LATERAL (VALUES (from_account, -amount), (to_account, amount)) v (account, change)"
         "  GROUP BY 1)"
         " SELECT sum(balance), sum(opened_with), sum(turnover),"
         "  (SELECT 2 * sum(amount) FROM shop.transfers),"
-        "  count(*) FILTER (WHERE balance <> opened_with + coalesce(amount, 0)),"
+        "  count(*) FILTER (WHERE balance <> opened_with + coalesce(change, 0)),"
         "  sum(balance) = sum(opened_with)"
         "   AND sum(turnover) = (SELECT 2 * sum(amount) FROM shop.transfers)"
         " FROM shop.accounts LEFT JOIN moved ON account = id";

@@ -11,10 +11,10 @@
 
 enum {
     LOOK_MS = 50,
-    COMMITS_BEFORE = 300,  /* the engine finds the source in full use */
-    COMMITS_COPY = 7000,   /* as fast as they come; more than a third of all */
-    COMMITS_TOTAL = 20400, /* at least */
-    COMMITS_FOLLOW = 5000, /* at least */
+    COMMITS_BEFORE = 300,   /* the engine finds the source in full use */
+    COMMITS_COPY = 7000,    /* as fast as they come: more than a third of all */
+    COMMITS_TOTAL = 20400,  /* at least */
+    COMMITS_FOLLOW = 12000, /* if a third of all were made during the copy */
     COMMITS_A_SECOND = 1600,
     CATCH_UP_TIMEOUT_MS = 120000,
 };
@@ -198,7 +198,8 @@ bool demo_follow(struct demo *demo, struct err *err)
     if (!await_following(demo, err))
         return false;
     int64_t now = writers_commits(demo->writers);
-    int64_t total = MAX_OF(COMMITS_TOTAL, now + COMMITS_FOLLOW);
+    int64_t copied = demo->commits_copied - demo->commits_before;
+    int64_t total = MAX_OF(COMMITS_TOTAL, MIN_OF(now + COMMITS_FOLLOW, 3 * copied));
     if (!watch_until(demo, now + (total - now) / 3, err) || !truncate_events(demo, err) ||
         !watch_until(demo, now + (total - now) / 2, err) ||
         (demo->settings->demo_kill && !kill_engine(demo, "while it followed", err)) ||
