@@ -31,7 +31,9 @@ bool signal_watch_new(struct stop *stop, struct signal_watch **ret_watch, struct
     (void)sigemptyset(&watch->signals);
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         (void)sigaddset(&watch->signals, numbers[i]);
-    if (pthread_sigmask(SIG_BLOCK, &watch->signals, NULL) != 0 ||
+    sigset_t blocked = watch->signals;
+    (void)sigaddset(&blocked, SIGPIPE); /* a reader of our output that goes must not end us */
+    if (pthread_sigmask(SIG_BLOCK, &blocked, NULL) != 0 ||
         pthread_create(&watch->thread, NULL, signal_main, watch) != 0) {
         free(watch);
         return err_set(err, ERR_FATAL, "could not watch for signals");
