@@ -82,7 +82,7 @@ static bool keep(struct demo *demo, struct err *err)
                  demo->place.dir, (int)demo->clusters[DEMO_SOURCE].server.pid,
                  (int)demo->clusters[DEMO_TARGET].server.pid, demo->place.dir);
     for (int i = 0; i < DEMO_SIDES; i++)
-        child_forget(&demo->clusters[i].server);
+        process_forget(&demo->clusters[i].server);
     str_free(&demo->place.dir);
     return true;
 }

@@ -11,7 +11,8 @@
 
 enum { START_TIMEOUT_MS = 30000, START_TRIES = 3, STOP_TIMEOUT_MS = 10000 };
 
-static void fill_options(struct child_options *options, const struct place *place, const char *what)
+static void fill_options(struct process_options *options, const struct place *place,
+                         const char *what)
 {
     options->what = what;
     options->dir = place->dir;
@@ -40,10 +41,10 @@ static bool make_cluster(const struct cluster *cluster, const struct place *plac
                           "--locale=C.UTF-8",
                           "--no-instructions",
                           NULL};
-    struct child_options options = {
+    struct process_options options = {
         .argv = argv, .env = env, .log_path = log_path, .death_signal = SIGTERM};
     fill_options(&options, place, "initdb");
-    return child_run(&options, stop, err);
+    return process_run(&options, stop, err);
 }
 
 /* Without fsync and full page writes: a machine's crash would cost only the demo. */
@@ -92,7 +93,7 @@ static bool await(struct cluster *cluster, const struct place *place, const stru
     while (!conn && !cluster_connect(cluster, "start", NULL, stop, &conn, err)) {
         if (err->kind != ERR_RETRY || clock_ms() > until)
             return false;
-        if (child_wait(&cluster->server, 30, stop))
+        if (process_wait(&cluster->server, 30, stop))
             return err_set(err, ERR_RETRY, "the %s server ended", cluster->name);
     }
     *err = (struct err){0};
@@ -108,10 +109,10 @@ static bool start_server(struct cluster *cluster, const struct place *place, con
     AUTO(str_free) char *port = str_fmt("%d", cluster->port);
     AUTO(str_free) char *log_path = str_fmt("%s/%s.log", place->dir, cluster->name);
     const char *argv[] = {postgres, "-D", data, "-p", port, NULL};
-    struct child_options options = {
+    struct process_options options = {
         .argv = argv, .env = env, .log_path = log_path, .death_signal = death_signal};
     fill_options(&options, place, "the server");
-    return child_start(&options, &cluster->server, err);
+    return process_start(&options, &cluster->server, err);
 }
 
 /* Another program may take the port between our look and the server's start: a few tries. */
@@ -129,7 +130,7 @@ static bool start_on_free_port(struct cluster *cluster, const struct place *plac
             return false;
     }
     AUTO(str_free) char *log_path = str_fmt("%s/%s.log", place->dir, cluster->name);
-    return child_failed(&cluster->server, log_path, err);
+    return process_failed(&cluster->server, log_path, err);
 }
 
 bool cluster_start(struct cluster *cluster, const struct place *place, bool outlives_us,
@@ -150,7 +151,7 @@ void clusters_stop(struct cluster *clusters, size_t count)
         if (clusters[i].server.pid)
             (void)kill(clusters[i].server.pid, SIGINT);
     for (size_t i = 0; i < count; i++)
-        child_end(&clusters[i].server, how, STOP_TIMEOUT_MS);
+        process_end(&clusters[i].server, how, STOP_TIMEOUT_MS);
 }
 
 void cluster_release(struct cluster *cluster)

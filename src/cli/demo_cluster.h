@@ -5,18 +5,18 @@
 
 #include "base/err.h"
 #include "base/stop.h"
-#include "cli/demo_child.h"
+#include "cli/demo_process.h"
 #include "cli/demo_place.h"
 #include "pg/conn.h"
 
 struct cluster {
     const char *name; /* borrowed: "source" or "target", a constant */
     char *url;        /* owned: of the database shop, with password; NULL until it runs */
-    struct child server;
+    struct process server;
     int port;
 };
 
-#define CLUSTER_INIT(side) ((struct cluster){.name = (side), .server = CHILD_INIT})
+#define CLUSTER_INIT(side) ((struct cluster){.name = (side), .server = PROCESS_INIT})
 
 /* Makes the cluster in place and starts it with an empty database shop. outlives_us: it is not
  * stopped when the demo dies. */

@@ -49,16 +49,16 @@ bool engine_init(struct engine *engine, const struct place *place, const struct 
 void engine_release(struct engine *engine)
 {
     static const int how[] = {SIGTERM, SIGKILL, 0};
-    child_end(&engine->child, how, STOP_TIMEOUT_MS);
+    process_end(&engine->child, how, STOP_TIMEOUT_MS);
     str_free(&engine->program);
     str_free(&engine->log_path);
     strv_release(&engine->env);
 }
 
 /* It starts in the demo's directory, so that a .env file of the user's has no say. */
-static struct child_options make_options(const struct engine *engine, const char *const *argv)
+static struct process_options make_options(const struct engine *engine, const char *const *argv)
 {
-    return (struct child_options){
+    return (struct process_options){
         .what = "the engine",
         .argv = argv,
         .env = (const char *const *)engine->env.items,
@@ -76,23 +76,23 @@ bool engine_start(struct engine *engine, struct err *err)
     AUTO(str_free) char *listen = str_fmt("127.0.0.1:%d", engine->port);
     const char *argv[] = {engine->program,       "run", "--listen", listen, "--pg-bindir",
                           engine->place->bindir, NULL};
-    struct child_options options = make_options(engine, argv);
-    return child_start(&options, &engine->child, err);
+    struct process_options options = make_options(engine, argv);
+    return process_start(&options, &engine->child, err);
 }
 
 bool engine_look(struct engine *engine, struct err *err)
 {
     (void)scrape_read(engine->port, &engine->now); /* nobody there yet: next time */
-    if (child_runs(&engine->child))
+    if (process_runs(&engine->child))
         return true;
-    (void)child_wait(&engine->child, -1, NULL);
-    return child_failed(&engine->child, engine->log_path, err);
+    (void)process_wait(&engine->child, -1, NULL);
+    return process_failed(&engine->child, engine->log_path, err);
 }
 
 bool engine_kill_and_start(struct engine *engine, struct err *err)
 {
     static const int how[] = {SIGKILL, 0};
-    child_end(&engine->child, how, STOP_TIMEOUT_MS);
+    process_end(&engine->child, how, STOP_TIMEOUT_MS);
     engine->before.rows += engine->now.rows;
     engine->before.bytes += engine->now.bytes;
     engine->before.transactions += engine->now.transactions;
@@ -104,10 +104,11 @@ bool engine_kill_and_start(struct engine *engine, struct err *err)
 bool engine_stop(struct engine *engine, const struct stop *stop, struct err *err)
 {
     (void)kill(engine->child.pid, SIGTERM);
-    if (!child_wait(&engine->child, STOP_TIMEOUT_MS, stop))
+    if (!process_wait(&engine->child, STOP_TIMEOUT_MS, stop))
         return stop_raised(stop) ? err_set(err, ERR_STOP, "interrupted")
                                  : err_set(err, ERR_FATAL, "the engine did not end on SIGTERM");
-    return child_code(&engine->child) == 0 || child_failed(&engine->child, engine->log_path, err);
+    return process_code(&engine->child) == 0 ||
+           process_failed(&engine->child, engine->log_path, err);
 }
 
 int64_t engine_transactions(const struct engine *engine)
@@ -121,19 +122,19 @@ bool engine_verify(struct engine *engine, const struct stop *stop, int *ret_code
     static const int how[] = {SIGTERM, SIGKILL, 0};
     AUTO(str_free) char *out_path = place_path(engine->place, "verify.out");
     const char *argv[] = {engine->program, "verify", NULL};
-    struct child_options options = make_options(engine, argv);
-    struct child verify = CHILD_INIT;
+    struct process_options options = make_options(engine, argv);
+    struct process verify = PROCESS_INIT;
     options.what = "verify";
     options.out_path = out_path;
-    if (!child_start(&options, &verify, err))
+    if (!process_start(&options, &verify, err))
         return false;
-    if (!child_wait(&verify, -1, stop)) {
-        child_end(&verify, how, STOP_TIMEOUT_MS);
+    if (!process_wait(&verify, -1, stop)) {
+        process_end(&verify, how, STOP_TIMEOUT_MS);
         return err_set(err, ERR_STOP, "interrupted");
     }
-    if (child_code(&verify) > 1)
-        return child_failed(&verify, engine->log_path, err);
-    *ret_code = child_code(&verify);
+    if (process_code(&verify) > 1)
+        return process_failed(&verify, engine->log_path, err);
+    *ret_code = process_code(&verify);
     *ret_text = text_tail(out_path, MAX_OUTPUT);
     return true;
 }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/strv.h"
-#include "cli/demo_child.h"
+#include "cli/demo_process.h"
 #include "cli/demo_cluster.h"
 #include "cli/demo_place.h"
 #include "cli/demo_scrape.h"
@@ -16,14 +16,14 @@ struct engine {
     char *program;             /* owned: our own executable */
     char *log_path;            /* owned */
     struct strv env;           /* its environment, URLs in it: arguments are for everybody to see */
-    struct child child;
+    struct process child;
     int port;             /* where it serves /metrics */
     struct scrape now;    /* what this life of it said last */
     struct scrape before; /* rows, bytes, transactions of its earlier lives */
     int kills;
 };
 
-#define ENGINE_INIT ((struct engine){.child = CHILD_INIT})
+#define ENGINE_INIT ((struct engine){.child = PROCESS_INIT})
 
 bool engine_init(struct engine *engine, const struct place *place, const struct cluster *source,
                  const struct cluster *target, struct err *err) MUST_USE;

@@ -1,6 +1,6 @@
 /* Child processes of the demo: two servers, the engine, initdb, verify. Between fork and exec only
  * what is safe in a program with threads; everything else is made ready before. */
-#include "cli/demo_child.h"
+#include "cli/demo_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +18,13 @@
 
 enum { EXEC_FAILED = 127 };
 
-struct child_files {
+struct process_files {
     int in;
     int out;
     int err;
 };
 
-static void files_release(struct child_files *files)
+static void files_release(struct process_files *files)
 {
     if (files->in >= 0)
         (void)close(files->in);
@@ -39,7 +39,7 @@ static int open_output(const char *path, int how)
     return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | how, 0600);
 }
 
-static bool files_open(const struct child_options *options, struct child_files *files,
+static bool files_open(const struct process_options *options, struct process_files *files,
                        struct err *err)
 {
     files->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -51,7 +51,7 @@ static bool files_open(const struct child_options *options, struct child_files *
     return err_set(err, ERR_FATAL, "could not open %s: %s", options->log_path, strerror(errno));
 }
 
-static bool step_down(const struct child_options *options)
+static bool step_down(const struct process_options *options)
 {
     if (geteuid() != 0 || options->uid == 0)
         return true;
@@ -60,8 +60,8 @@ static bool step_down(const struct child_options *options)
 
 /* A change of user forgets the death signal: it is asked for afterwards. The parent may have died
  * before; then nobody would send it. */
-static NORETURN void in_child(const struct child_options *options, const struct child_files *files,
-                              pid_t parent)
+static NORETURN void in_child(const struct process_options *options,
+                              const struct process_files *files, pid_t parent)
 {
     sigset_t none;
     (void)sigemptyset(&none);
@@ -82,9 +82,10 @@ static NORETURN void in_child(const struct child_options *options, const struct 
     _exit(EXEC_FAILED);
 }
 
-bool child_start(const struct child_options *options, struct child *ret_child, struct err *err)
+bool process_start(const struct process_options *options, struct process *ret_process,
+                   struct err *err)
 {
-    AUTO(files_release) struct child_files files = {-1, -1, -1};
+    AUTO(files_release) struct process_files files = {-1, -1, -1};
     if (!files_open(options, &files, err))
         return false;
     pid_t parent = getpid();
@@ -98,29 +99,29 @@ bool child_start(const struct child_options *options, struct child *ret_child, s
     }
     if (pidfd < 0)
         return err_set(err, ERR_FATAL, "could not start %s: %s", options->what, strerror(errno));
-    *ret_child = (struct child){.pid = pid, .pidfd = pidfd, .what = options->what};
+    *ret_process = (struct process){.pid = pid, .pidfd = pidfd, .what = options->what};
     return true;
 }
 
-bool child_runs(const struct child *child)
+bool process_runs(const struct process *process)
 {
-    struct pollfd pfd = {.fd = child->pidfd, .events = POLLIN};
-    return child->pid && poll(&pfd, 1, 0) == 0;
+    struct pollfd pfd = {.fd = process->pidfd, .events = POLLIN};
+    return process->pid && poll(&pfd, 1, 0) == 0;
 }
 
-bool child_wait(struct child *child, int timeout_ms, const struct stop *stop)
+bool process_wait(struct process *process, int timeout_ms, const struct stop *stop)
 {
-    struct pollfd pfds[2] = {{.fd = child->pidfd, .events = POLLIN},
+    struct pollfd pfds[2] = {{.fd = process->pidfd, .events = POLLIN},
                              {.fd = stop_fd(stop), .events = POLLIN}};
     int64_t until = clock_ms() + timeout_ms;
-    while (child->pid) {
+    while (process->pid) {
         int64_t left = timeout_ms < 0 ? -1 : MAX_OF(until - clock_ms(), 0);
         int count = poll(pfds, COUNT_OF(pfds), (int)left);
         if (pfds[0].revents & POLLIN) {
-            (void)waitpid(child->pid, &child->status, 0);
-            (void)close(child->pidfd);
-            child->pid = 0;
-            child->pidfd = -1;
+            (void)waitpid(process->pid, &process->status, 0);
+            (void)close(process->pidfd);
+            process->pid = 0;
+            process->pidfd = -1;
         } else if (count == 0 || (count > 0 && stop_raised(stop))) {
             return false;
         }
@@ -128,46 +129,47 @@ bool child_wait(struct child *child, int timeout_ms, const struct stop *stop)
     return true;
 }
 
-void child_end(struct child *child, const int *signals, int timeout_ms)
+void process_end(struct process *process, const int *signals, int timeout_ms)
 {
-    pid_t pid = child->pid;
+    pid_t pid = process->pid;
     if (!pid)
         return;
-    for (; child->pid && *signals; signals++) {
+    for (; process->pid && *signals; signals++) {
         (void)kill(pid, *signals);
-        (void)child_wait(child, timeout_ms, NULL);
+        (void)process_wait(process, timeout_ms, NULL);
     }
     (void)kill(-pid, SIGKILL);
 }
 
-void child_forget(struct child *child)
+void process_forget(struct process *process)
 {
-    if (child->pid)
-        (void)close(child->pidfd);
-    *child = CHILD_INIT;
+    if (process->pid)
+        (void)close(process->pidfd);
+    *process = PROCESS_INIT;
 }
 
-bool child_run(const struct child_options *options, const struct stop *stop, struct err *err)
+bool process_run(const struct process_options *options, const struct stop *stop, struct err *err)
 {
     static const int how[] = {SIGTERM, SIGKILL, 0};
-    struct child child = CHILD_INIT;
-    if (!child_start(options, &child, err))
+    struct process process = PROCESS_INIT;
+    if (!process_start(options, &process, err))
         return false;
-    if (!child_wait(&child, -1, stop)) {
-        child_end(&child, how, 5000);
+    if (!process_wait(&process, -1, stop)) {
+        process_end(&process, how, 5000);
         return err_set(err, ERR_STOP, "interrupted");
     }
-    return child_code(&child) == 0 || child_failed(&child, options->log_path, err);
+    return process_code(&process) == 0 || process_failed(&process, options->log_path, err);
 }
 
-int child_code(const struct child *child)
+int process_code(const struct process *process)
 {
-    return WIFEXITED(child->status) ? WEXITSTATUS(child->status) : 128 + WTERMSIG(child->status);
+    return WIFEXITED(process->status) ? WEXITSTATUS(process->status)
+                                      : 128 + WTERMSIG(process->status);
 }
 
-bool child_failed(const struct child *child, const char *log_path, struct err *err)
+bool process_failed(const struct process *process, const char *log_path, struct err *err)
 {
     AUTO(str_free) char *line = text_last_line(log_path);
-    return err_set(err, ERR_FATAL, "%s ended with exit code %d%s%s", child->what, child_code(child),
-                   *line ? ": " : "", line);
+    return err_set(err, ERR_FATAL, "%s ended with exit code %d%s%s", process->what,
+                   process_code(process), *line ? ": " : "", line);
 }

@@ -8,16 +8,16 @@
 #include "base/err.h"
 #include "base/stop.h"
 
-struct child {
+struct process {
     pid_t pid;        /* 0: none */
     int pidfd;        /* readable when it has ended */
     int status;       /* as waitpid() gave it, once ended */
     const char *what; /* borrowed: a constant, for error texts */
 };
 
-#define CHILD_INIT ((struct child){.pidfd = -1})
+#define PROCESS_INIT ((struct process){.pidfd = -1})
 
-struct child_options {
+struct process_options {
     const char *what;        /* a constant: "the engine" */
     const char *const *argv; /* argv[0] is the program's path */
     const char *const *env;  /* the whole environment */
@@ -30,29 +30,29 @@ struct child_options {
 };
 
 /* Starts it in a process group of its own, so that Ctrl-C reaches the demo alone. */
-bool child_start(const struct child_options *options, struct child *ret_child,
-                 struct err *err) MUST_USE;
+bool process_start(const struct process_options *options, struct process *ret_process,
+                   struct err *err) MUST_USE;
 
-bool child_runs(const struct child *child);
+bool process_runs(const struct process *process);
 
 /* Waits up to timeout_ms (negative: without end) or until stop is raised (may be NULL). True: it
  * has ended, and status is set. */
-bool child_wait(struct child *child, int timeout_ms, const struct stop *stop);
+bool process_wait(struct process *process, int timeout_ms, const struct stop *stop);
 
 /* Sends the signals of a list that ends with 0, each followed by up to timeout_ms of waiting, until
- * it has ended; what remains of its group is killed. Nothing happens when there is no child. */
-void child_end(struct child *child, const int *signals, int timeout_ms);
+ * it has ended; what remains of its group is killed. Nothing happens when there is no process. */
+void process_end(struct process *process, const int *signals, int timeout_ms);
 
-/* Leaves it running, no child of interest any more. */
-void child_forget(struct child *child);
+/* Leaves it running, no longer ours. */
+void process_forget(struct process *process);
 
 /* Starts a child and waits for its end. Not ended by itself, or exit code not 0: an error with the
  * last line of its log; stop raised: ended and ERR_STOP. */
-bool child_run(const struct child_options *options, const struct stop *stop,
-               struct err *err) MUST_USE;
+bool process_run(const struct process_options *options, const struct stop *stop,
+                 struct err *err) MUST_USE;
 
 /* The exit code; 128 and the signal's number for one killed. */
-int child_code(const struct child *child);
+int process_code(const struct process *process);
 
 /* Puts "what ended with N" and the last line of its log into err. Returns false. */
-bool child_failed(const struct child *child, const char *log_path, struct err *err);
+bool process_failed(const struct process *process, const char *log_path, struct err *err);
