@@ -1,0 +1,97 @@
+/* SQL about the source's catalog. See facts_sql.h. Catalogs are named by their fixed OIDs as
+ * pg_restore prints them: 1259 pg_class, 1255 pg_proc, 1247 pg_type, 2615 pg_namespace, 2604
+ * pg_attrdef, 2618 pg_rewrite, 2620 pg_trigger, 3256 pg_policy, 826 pg_default_acl, 1418
+ * pg_user_mapping, 3079 pg_extension. */
+#include "schema/facts_sql.h"
+
+/* Owners: pg_shdepend has all but the bootstrap superuser, who is pinned (OID 10). */
+const char facts_objects_sql[] =
+    "WITH w AS (SELECT DISTINCT c, o FROM ROWS FROM (unnest($1::pg_catalog.oid[]),"
+    "   unnest($2::pg_catalog.oid[])) AS w(c, o))"
+    " SELECT 'o', w.c, w.o, i.type, i.identity"
+    "  FROM w CROSS JOIN LATERAL pg_catalog.pg_identify_object(w.c, w.o, 0) i"
+    " UNION ALL SELECT 'r', 2618, r.oid, '', ''"
+    "  FROM pg_catalog.pg_rewrite r JOIN w ON w.c = 2618 AND w.o = r.oid"
+    "  WHERE r.rulename = '_RETURN'"
+    /* The trigger comes with that of the parent; the entry only enables or disables it. */
+    " UNION ALL SELECT 'r', 2620, t.oid, '', ''"
+    "  FROM pg_catalog.pg_trigger t JOIN w ON w.c = 2620 AND w.o = t.oid WHERE t.tgparentid <> 0"
+    " UNION ALL SELECT 'p', 1259, c.oid, '', ''"
+    "  FROM pg_catalog.pg_class c JOIN w ON w.c = 1259 AND w.o = c.oid"
+    "  WHERE c.relkind = 'm' AND c.relispopulated"
+    " UNION ALL (SELECT DISTINCT 'O', 0::oid, 0::oid, pg_catalog.pg_get_userbyid(x.owner)::text, "
+    "'' FROM ("
+    "   SELECT relowner FROM pg_catalog.pg_class c JOIN w ON w.c = 1259 AND w.o = c.oid"
+    "   UNION SELECT proowner FROM pg_catalog.pg_proc p JOIN w ON w.c = 1255 AND w.o = p.oid"
+    "   UNION SELECT typowner FROM pg_catalog.pg_type t JOIN w ON w.c = 1247 AND w.o = t.oid"
+    "   UNION SELECT nspowner FROM pg_catalog.pg_namespace n JOIN w ON w.c = 2615 AND w.o = n.oid"
+    "   UNION SELECT d.refobjid FROM pg_catalog.pg_shdepend d"
+    "    JOIN w ON w.c = d.classid AND w.o = d.objid"
+    "    WHERE d.deptype = 'o' AND d.classid NOT IN (826, 1418, 3079) AND d.dbid ="
+    "     (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+    "  ) x(owner))";
+
+/* Grants: what pg_shdepend has, and grants to or by a pinned role, from the lists themselves. */
+#define ACLS                                                                              \
+    "(SELECT relowner, acl.* FROM pg_catalog.pg_class,"                                   \
+    "  pg_catalog.aclexplode(relacl) acl WHERE oid >= 16384"                              \
+    " UNION ALL SELECT c.relowner, acl.* FROM pg_catalog.pg_attribute a"                  \
+    "  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid,"                                 \
+    "  pg_catalog.aclexplode(a.attacl) acl WHERE c.oid >= 16384 AND a.attacl IS NOT NULL" \
+    " UNION ALL SELECT nspowner, acl.* FROM pg_catalog.pg_namespace,"                     \
+    "  pg_catalog.aclexplode(nspacl) acl WHERE oid >= 16384 OR nspname = 'public'"        \
+    " UNION ALL SELECT typowner, acl.* FROM pg_catalog.pg_type,"                          \
+    "  pg_catalog.aclexplode(typacl) acl WHERE oid >= 16384"                              \
+    " UNION ALL SELECT proowner, acl.* FROM pg_catalog.pg_proc,"                          \
+    "  pg_catalog.aclexplode(proacl) acl WHERE oid >= 16384"                              \
+    ") AS acl(owner, grantor, grantee, privilege, is_grantable)"
+
+const char facts_roles_sql[] =
+    "SELECT DISTINCT 'A', 0::oid, 0::oid, pg_catalog.pg_get_userbyid(x.role)::text, '' FROM ("
+    "  SELECT refobjid FROM pg_catalog.pg_shdepend WHERE deptype = 'a' AND dbid ="
+    "   (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+    "  UNION SELECT acl.grantee FROM " ACLS " WHERE grantee = 10 AND owner <> 10) x(role)"
+    " UNION ALL (SELECT DISTINCT 'G', 0::oid, 0::oid, pg_catalog.pg_get_userbyid(x.role)::text, '' "
+    "FROM ("
+    "  SELECT defaclrole FROM pg_catalog.pg_default_acl"
+    "  UNION SELECT acl.grantor FROM " ACLS " WHERE grantor <> owner) x(role))"
+    " UNION ALL SELECT 'P', 3256, p.oid, pg_catalog.pg_get_userbyid(r.oid)::text, ''"
+    "  FROM pg_catalog.pg_policy p, unnest(p.polroles) r(oid) WHERE r.oid <> 0"
+    " UNION ALL SELECT 'U', 0::oid, 0::oid, pg_catalog.translate("
+    "   'USER MAPPING ' || usename || ' SERVER ' || srvname, E'\\r\\n', '  '),"
+    "   CASE WHEN umuser = 0 THEN '' ELSE usename END FROM pg_catalog.pg_user_mappings"
+    " UNION ALL (SELECT DISTINCT 'T', 0::oid, 0::oid, s.spcname::text, '' FROM pg_catalog.pg_class "
+    "c"
+    "  JOIN pg_catalog.pg_tablespace s ON s.oid = c.reltablespace"
+    "  WHERE c.oid >= 16384 AND c.relpersistence <> 't')";
+
+/* What depends on tables that are not selected, down to the last: pg_depend's rows from what is
+ * referred to; and backwards over internal ones, because a view goes with its rule. A sequence
+ * that such a table owns but a remaining table uses stays, without its owner. */
+const char facts_selection_sql[] =
+    "WITH RECURSIVE unselected AS (SELECT c.oid FROM pg_catalog.pg_class c"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'"
+    "  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND n.nspname <> $2"
+    "  AND c.oid <> ALL ($1::pg_catalog.oid[])"
+    "  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 1259"
+    "    AND d.objid = c.oid AND d.deptype = 'e')),"
+    " kept AS (SELECT d.objid FROM unselected"
+    "  JOIN pg_catalog.pg_depend d ON d.refclassid = 1259 AND d.refobjid = unselected.oid"
+    "   AND d.classid = 1259 AND d.deptype = 'a' AND d.refobjsubid > 0"
+    "  JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'"
+    "  WHERE EXISTS (SELECT FROM pg_catalog.pg_depend u JOIN pg_catalog.pg_attrdef a"
+    "    ON u.classid = 2604 AND u.objid = a.oid WHERE u.refclassid = 1259"
+    "    AND u.refobjid = s.oid AND a.adrelid NOT IN (SELECT oid FROM unselected))),"
+    " gone(c, o) AS (SELECT 1259::pg_catalog.oid, oid FROM unselected"
+    "  UNION SELECT e.c, e.o FROM gone g CROSS JOIN LATERAL ("
+    "    SELECT d.classid, d.objid FROM pg_catalog.pg_depend d"
+    "     WHERE d.refclassid = g.c AND d.refobjid = g.o AND d.deptype IN ('n','a','i','P','S')"
+    "     AND NOT (d.classid = 1259 AND d.objid IN (SELECT objid FROM kept))"
+    "    UNION ALL SELECT d.refclassid, d.refobjid FROM pg_catalog.pg_depend d"
+    "     WHERE d.classid = g.c AND d.objid = g.o AND d.deptype = 'i') e(c, o))"
+    " SELECT 'x', g.c, g.o, CASE WHEN EXISTS (SELECT FROM unselected WHERE g.c = 1259"
+    "    AND unselected.oid = g.o) OR EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN unselected"
+    "    ON d.refclassid = 1259 AND d.refobjid = unselected.oid WHERE d.classid = g.c"
+    "    AND d.objid = g.o AND d.deptype IN ('a', 'i')) THEN 'part' ELSE '' END, '' FROM gone g"
+    " UNION ALL SELECT 'd', 1259, objid, '', '' FROM kept";

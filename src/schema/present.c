@@ -1,0 +1,220 @@
+/* Questions to the target's catalog. See present.h. */
+#include "schema/present.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "schema/array.h"
+
+/* $1, $2: type and identity of each entry. Gives the entry's number, whether it is an index that
+ * must be built again (a partitioned one is invalid until all its parts are attached), whether it
+ * is a materialised view without data, and what it is a partition of. */
+static const char present_sql[] =
+    "WITH have(c, o) AS (SELECT 1259::pg_catalog.oid, oid FROM pg_catalog.pg_class"
+    "   WHERE oid >= 16384 AND relkind <> 't'"
+    "  UNION ALL SELECT 1247, oid FROM pg_catalog.pg_type WHERE oid >= 16384 AND typcategory <> 'A'"
+    "  UNION ALL SELECT 1255, oid FROM pg_catalog.pg_proc WHERE oid >= 16384"
+    "  UNION ALL SELECT 2606, oid FROM pg_catalog.pg_constraint WHERE oid >= 16384"
+    "  UNION ALL SELECT 2620, oid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal"
+    "  UNION ALL SELECT 2618, oid FROM pg_catalog.pg_rewrite WHERE oid >= 16384"
+    "  UNION ALL SELECT 3256, oid FROM pg_catalog.pg_policy"
+    "  UNION ALL SELECT 2615, oid FROM pg_catalog.pg_namespace"
+    "  UNION ALL SELECT 3079, oid FROM pg_catalog.pg_extension"
+    "  UNION ALL SELECT 2605, oid FROM pg_catalog.pg_cast WHERE oid >= 16384"
+    "  UNION ALL SELECT 3456, oid FROM pg_catalog.pg_collation WHERE oid >= 16384"
+    "  UNION ALL SELECT 2607, oid FROM pg_catalog.pg_conversion WHERE oid >= 16384"
+    "  UNION ALL SELECT 2616, oid FROM pg_catalog.pg_opclass WHERE oid >= 16384"
+    "  UNION ALL SELECT 2617, oid FROM pg_catalog.pg_operator WHERE oid >= 16384"
+    "  UNION ALL SELECT 2753, oid FROM pg_catalog.pg_opfamily WHERE oid >= 16384"
+    "  UNION ALL SELECT 2612, oid FROM pg_catalog.pg_language"
+    "  UNION ALL SELECT 3602, oid FROM pg_catalog.pg_ts_config WHERE oid >= 16384"
+    "  UNION ALL SELECT 3600, oid FROM pg_catalog.pg_ts_dict WHERE oid >= 16384"
+    "  UNION ALL SELECT 3601, oid FROM pg_catalog.pg_ts_parser WHERE oid >= 16384"
+    "  UNION ALL SELECT 3764, oid FROM pg_catalog.pg_ts_template WHERE oid >= 16384"
+    "  UNION ALL SELECT 2328, oid FROM pg_catalog.pg_foreign_data_wrapper"
+    "  UNION ALL SELECT 1417, oid FROM pg_catalog.pg_foreign_server"
+    "  UNION ALL SELECT 3381, oid FROM pg_catalog.pg_statistic_ext"
+    "  UNION ALL SELECT 3576, oid FROM pg_catalog.pg_transform"
+    "  UNION ALL SELECT 2601, oid FROM pg_catalog.pg_am)"
+    " SELECT w.n, coalesce(c.relkind = 'i' AND NOT x.indisvalid, false),"
+    "  coalesce(c.relkind = 'm' AND NOT c.relispopulated, false),"
+    "  CASE WHEN c.relispartition THEN (SELECT p.identity FROM pg_catalog.pg_inherits h,"
+    "   pg_catalog.pg_identify_object(1259, h.inhparent, 0) p WHERE h.inhrelid = c.oid) END"
+    " FROM have h CROSS JOIN LATERAL pg_catalog.pg_identify_object(h.c, h.o, 0) i"
+    " JOIN ROWS FROM (unnest($1::text[]), unnest($2::text[])) WITH ORDINALITY w(type, identity, n)"
+    "  ON w.type = i.type AND w.identity = i.identity"
+    " LEFT JOIN pg_catalog.pg_class c ON h.c = 1259 AND c.oid = h.o"
+    " LEFT JOIN pg_catalog.pg_index x ON h.c = 1259 AND x.indexrelid = h.o";
+
+bool present_ask(struct conn *target, struct toc *toc, struct err *err)
+{
+    AUTO(buf_release) struct buf types = BUF_INIT;
+    AUTO(buf_release) struct buf identities = BUF_INIT;
+    AUTO(rows_free) struct rows *rows = NULL;
+    for (size_t i = 0; i < toc->count; i++) {
+        array_add(&types, toc->items[i].type);
+        array_add(&identities, toc->items[i].identity);
+    }
+    const char *const params[] = {array_end(&types), array_end(&identities)};
+    if (!conn_query_params(target, present_sql, 2, params, &rows, err))
+        return err_wrap(err, "could not read the catalog");
+    for (int row = 0; row < rows_count(rows); row++) {
+        int64_t number = rows_int(rows, row, 0);
+        if (number < 1 || (size_t)number > toc->count)
+            continue;
+        struct toc_entry *entry = &toc->items[number - 1];
+        entry->is_present = true;
+        entry->is_invalid = rows_bool(rows, row, 1);
+        entry->is_unpopulated = rows_bool(rows, row, 2);
+        str_set(&entry->parent_identity, str_dup(rows_text(rows, row, 3)));
+    }
+    return true;
+}
+
+/* What the target says about names: roles ("exists", "may become") or tablespaces. */
+struct names {
+    struct strv missing;
+    struct strv unusable; /* exist, but not for our user */
+};
+
+static void names_release(struct names *names)
+{
+    strv_release(&names->missing);
+    strv_release(&names->unusable);
+}
+
+static bool ask_names(struct conn *target, const struct facts *facts, const char *kinds,
+                      const char *sql, struct names *ret_names, struct err *err)
+{
+    AUTO(buf_release) struct buf array = BUF_INIT;
+    AUTO(rows_free) struct rows *rows = NULL;
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        if (strchr(kinds, (int)fact->kind))
+            array_add(&array, fact->kind == FACT_MAPPING ? fact->b : fact->a);
+    }
+    const char *const params[] = {array_end(&array)};
+    if (!conn_query_params(target, sql, 1, params, &rows, err))
+        return err_wrap(err, "could not read the catalog");
+    for (int row = 0; row < rows_count(rows); row++)
+        strv_add(rows_bool(rows, row, 1) ? &ret_names->unusable : &ret_names->missing,
+                 rows_text(rows, row, 0));
+    return true;
+}
+
+/* Each name once that is missing or that our user may not become. */
+static const char roles_sql[] =
+    "SELECT DISTINCT w.name, r.oid IS NOT NULL FROM unnest($1::text[]) w(name)"
+    " LEFT JOIN pg_catalog.pg_roles r ON r.rolname = w.name"
+    " WHERE w.name <> '' AND (r.oid IS NULL OR NOT pg_catalog.pg_has_role(r.oid, '%s'))"
+    " ORDER BY 1";
+
+static const char tablespaces_sql[] =
+    "SELECT DISTINCT w.name, s.oid IS NOT NULL FROM unnest($1::text[]) w(name)"
+    " LEFT JOIN pg_catalog.pg_tablespace s ON s.spcname = w.name"
+    " WHERE s.oid IS NULL OR NOT pg_catalog.has_tablespace_privilege(s.oid, 'CREATE')"
+    " ORDER BY 1";
+
+/* The line goes on with "- TAG owner". */
+static bool is_mapping(const struct toc_entry *entry, const char *tag)
+{
+    size_t len = strlen(tag);
+    return entry->kind == TOC_USER_MAPPING && strncmp(entry->rest, "- ", 2) == 0 &&
+           strncmp(entry->rest + 2, tag, len) == 0 && strchr(" ", entry->rest[2 + len]);
+}
+
+static bool leave_out_of(const struct facts *facts, struct toc_entry *entry,
+                         const struct names *roles)
+{
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        if (fact->kind == FACT_POLICY_ROLE && entry->kind == TOC_POLICY &&
+            fact->oid == entry->oid && strv_has(&roles->missing, fact->a))
+            return true;
+        if (fact->kind == FACT_MAPPING && is_mapping(entry, fact->a) &&
+            strv_has(&roles->missing, fact->b))
+            return true;
+    }
+    return false;
+}
+
+static void leave_out_entries(const struct facts *facts, struct toc *toc, const struct names *roles,
+                              struct strv *warnings)
+{
+    for (size_t i = 0; i < toc->count; i++) {
+        struct toc_entry *entry = &toc->items[i];
+        if (entry->is_left_out || (entry->kind != TOC_POLICY && entry->kind != TOC_USER_MAPPING) ||
+            !leave_out_of(facts, entry, roles))
+            continue;
+        entry->is_left_out = true;
+        strv_take(warnings, str_fmt("%s is left out: the target lacks its role",
+                                    entry->identity ? entry->identity : entry->rest));
+    }
+    toc_leave_out(toc); /* comments on them too */
+}
+
+static bool mark_mappings(struct conn *target, struct toc *toc, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query(target,
+                    "SELECT pg_catalog.translate('USER MAPPING ' || usename || ' SERVER ' ||"
+                    " srvname, E'\\r\\n', '  ') FROM pg_catalog.pg_user_mappings",
+                    &rows, err))
+        return err_wrap(err, "could not read the catalog");
+    for (size_t i = 0; i < toc->count; i++)
+        for (int row = 0; row < rows_count(rows); row++)
+            if (is_mapping(&toc->items[i], rows_text(rows, row, 0)))
+                toc->items[i].is_present = true;
+    return true;
+}
+
+static void warn(struct strv *warnings, const char *what, const char *lack,
+                 const struct strv *names)
+{
+    if (!names->count)
+        return;
+    AUTO(str_free) char *list = strv_join(names, ", ");
+    strv_take(warnings, str_fmt("%s: %s %s", what, lack, list));
+}
+
+bool present_limits(struct conn *target, const struct facts *facts, struct toc *toc,
+                    struct present_limits *ret_limits, struct strv *warnings, struct err *err)
+{
+    AUTO(names_release) struct names owners = {0};
+    AUTO(names_release) struct names grantees = {0};
+    AUTO(names_release) struct names grantors = {0};
+    AUTO(names_release) struct names others = {0};
+    AUTO(names_release) struct names spaces = {0};
+    AUTO(str_free)
+    char *sql = str_fmt(roles_sql, conn_version(target) >= 160000 ? "SET" : "MEMBER");
+    if (!ask_names(target, facts, "O", sql, &owners, err) ||
+        !ask_names(target, facts, "A", sql, &grantees, err) ||
+        !ask_names(target, facts, "G", sql, &grantors, err) ||
+        !ask_names(target, facts, "PU", sql, &others, err) ||
+        !ask_names(target, facts, "T", tablespaces_sql, &spaces, err) ||
+        !mark_mappings(target, toc, err))
+        return false;
+    *ret_limits = (struct present_limits){
+        .without_owners = owners.missing.count || owners.unusable.count,
+        .without_privileges =
+            grantees.missing.count || grantors.missing.count || grantors.unusable.count,
+        .without_tablespaces = spaces.missing.count || spaces.unusable.count,
+    };
+    static const char to_user[] = "everything will belong to the target's user";
+    static const char no_grants[] = "no privileges are granted";
+    static const char lacks[] = "the target lacks role";
+    static const char cannot[] = "the target's user may not act for role";
+    warn(warnings, to_user, lacks, &owners.missing);
+    warn(warnings, to_user, cannot, &owners.unusable);
+    warn(warnings, no_grants, lacks, &grantees.missing);
+    warn(warnings, no_grants, lacks, &grantors.missing);
+    warn(warnings, no_grants, cannot, &grantors.unusable);
+    warn(warnings, "the default tablespace is used", "the target lacks tablespace",
+         &spaces.missing);
+    warn(warnings, "the default tablespace is used", "the target's user may not use tablespace",
+         &spaces.unusable);
+    leave_out_entries(facts, toc, &others, warnings);
+    return true;
+}

@@ -1,0 +1,27 @@
+/* What of a dump exists on the target already, and what the target cannot take. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/strv.h"
+#include "pg/conn.h"
+#include "schema/facts.h"
+#include "schema/toc.h"
+
+/* Fills in what the entries hold of the target. Objects are compared by what
+ * pg_identify_object() says of them on either side: kind, names, signature. */
+bool present_ask(struct conn *target, struct toc *toc, struct err *err);
+
+/* What must be done without on this target. */
+struct present_limits {
+    bool without_owners;
+    bool without_privileges;
+    bool without_tablespaces;
+};
+
+/* Roles and tablespaces that the target lacks or its user may not use. Policies and user mappings
+ * of such roles, and mappings that exist, are marked in toc as left out. What is done otherwise is
+ * added to warnings. */
+bool present_limits(struct conn *target, const struct facts *facts, struct toc *toc,
+                    struct present_limits *ret_limits, struct strv *warnings, struct err *err);

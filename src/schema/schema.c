@@ -1,0 +1,242 @@
+/* The schema copy: dump, and restore by stages. See schema.h. Work directory: schema.dump (the
+ * dump), schema.facts (facts.h; written last, so its presence says that both are complete),
+ * schema.list (the list of the stage at hand). */
+#include "schema/schema.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "pg/quote.h"
+#include "schema/command.h"
+#include "schema/facts.h"
+#include "schema/present.h"
+#include "schema/toc.h"
+
+static const char dump_name[] = "schema.dump";
+static const char facts_name[] = "schema.facts";
+static const char list_name[] = "schema.list";
+
+void schema_job_release(struct schema_job *job)
+{
+    strv_release(&job->left_out);
+    strv_release(&job->warnings);
+}
+
+bool schema_dump_exists(const struct schema_job *job)
+{
+    AUTO(str_free) char *dump = command_file(job, dump_name);
+    AUTO(str_free) char *facts = command_file(job, facts_name);
+    return access(dump, R_OK) == 0 && access(facts, R_OK) == 0;
+}
+
+static bool file_remove(const struct schema_job *job, const char *name, struct err *err)
+{
+    AUTO(str_free) char *path = command_file(job, name);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return err_set(err, ERR_FATAL, "could not remove \"%s\": %s", path, strerror(errno));
+    return true;
+}
+
+static bool run_dump(const struct schema_job *job, int version, const char *snapshot,
+                     struct err *err)
+{
+    AUTO(command_release) struct command command = COMMAND_INIT;
+    AUTO(buf_release) struct buf keeper = BUF_INIT;
+    AUTO(str_free) char *path = command_file(job, dump_name);
+    command_init(&command, job, job->tools->pg_dump);
+    command_connect(&command, job->source_url, "pg_dump", version, 0);
+    static const char *const fixed[] = {"--format=custom",   "--schema-only",
+                                        "--no-publications", "--no-subscriptions",
+                                        "--no-sync",         "--quote-all-identifiers"};
+    for (size_t i = 0; i < COUNT_OF(fixed); i++)
+        command_add(&command, fixed[i]);
+    quote_ident(&keeper, job->keeper); /* as a pattern: quotes make it literal */
+    command_addf(&command, "--exclude-schema=%s", buf_text(&keeper));
+    if (snapshot)
+        command_addf(&command, "--snapshot=%s", snapshot);
+    command_addf(&command, "--file=%s", path);
+    return command_run(&command, NULL, err);
+}
+
+static bool list_dump(const struct schema_job *job, const char *option, struct buf *ret_list,
+                      struct err *err)
+{
+    AUTO(command_release) struct command command = COMMAND_INIT;
+    AUTO(str_free) char *path = command_file(job, dump_name);
+    command_init(&command, job, job->tools->pg_restore);
+    command_add(&command, "--list");
+    command_add(&command, option);
+    command_add(&command, path);
+    return command_run(&command, ret_list, err);
+}
+
+static bool read_toc(const struct schema_job *job, struct toc *ret_toc, struct err *err)
+{
+    AUTO(buf_release) struct buf all = BUF_INIT;
+    AUTO(buf_release) struct buf before = BUF_INIT;
+    AUTO(buf_release) struct buf after = BUF_INIT;
+    return list_dump(job, "--verbose", &all, err) &&
+           list_dump(job, "--section=pre-data", &before, err) &&
+           list_dump(job, "--section=post-data", &after, err) &&
+           toc_parse(buf_text(&all), buf_text(&before), buf_text(&after), ret_toc, err);
+}
+
+bool schema_dump(struct schema_job *job, struct conn *source, const char *snapshot, struct err *err)
+{
+    AUTO(toc_release) struct toc toc = TOC_INIT;
+    AUTO(facts_release) struct facts facts = FACTS_INIT;
+    AUTO(str_free) char *facts_path = command_file(job, facts_name);
+    strv_release(&job->left_out);
+    if (!file_remove(job, facts_name, err) || !file_remove(job, dump_name, err) ||
+        !run_dump(job, conn_version(source), snapshot, err) || !read_toc(job, &toc, err) ||
+        !facts_ask(source, &toc, job->selected, job->keeper, &facts, err))
+        return err_wrap(err, "could not dump the schema");
+    facts_apply(&facts, &toc);
+    facts_list_left_out(&toc, &job->left_out);
+    return facts_save(&facts, facts_path, err) || err_wrap(err, "could not dump the schema");
+}
+
+/* Sessions of a pg_restore whose engine was killed may still build an index. */
+static bool end_leftovers(const struct schema_job *job, struct conn *target, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free) char *application = command_application(job, "pg_restore");
+    const char *const params[] = {application};
+    return conn_query_params(
+        target,
+        "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity"
+        " WHERE datname = current_database() AND usename = current_user"
+        " AND application_name = $1 AND pid <> pg_catalog.pg_backend_pid()",
+        1, params, &rows, err);
+}
+
+static bool drop_invalid(struct conn *target, const struct toc *toc, enum schema_stage stage,
+                         struct err *err)
+{
+    for (size_t i = 0; i < toc->count; i++) {
+        const struct toc_entry *entry = &toc->items[i];
+        if (entry->stage == stage && entry->kind == TOC_INDEX && entry->is_invalid &&
+            !entry->is_left_out && !conn_execf(target, err, "DROP INDEX %s", entry->identity))
+            return false;
+    }
+    return true;
+}
+
+static void file_close(FILE **file)
+{
+    if (*file)
+        (void)fclose(*file);
+}
+
+static bool write_list(const char *path, const struct buf *list, struct err *err)
+{
+    AUTO(file_close) FILE *file = fopen(path, "we");
+    if (!file || fwrite(list->data, 1, list->len, file) != list->len || fflush(file) != 0)
+        return err_set(err, ERR_FATAL, "could not write \"%s\": %s", path, strerror(errno));
+    return true;
+}
+
+/* The tables at once or not at all; the rest entry by entry, in parallel. */
+static bool run_restore(const struct schema_job *job, int version, enum schema_stage stage,
+                        const struct present_limits *limits, struct err *err)
+{
+    AUTO(command_release) struct command command = COMMAND_INIT;
+    AUTO(str_free) char *dump = command_file(job, dump_name);
+    AUTO(str_free) char *list = command_file(job, list_name);
+    command_init(&command, job, job->tools->pg_restore);
+    command_connect(&command, job->target_url, "pg_restore", version, job->index_memory);
+    command_add(&command, "--exit-on-error");
+    if (stage == SCHEMA_TABLES)
+        command_add(&command, "--single-transaction");
+    else if (job->jobs > 1)
+        command_addf(&command, "--jobs=%d", job->jobs);
+    if (limits->without_owners)
+        command_add(&command, "--no-owner");
+    if (limits->without_privileges)
+        command_add(&command, "--no-privileges");
+    if (limits->without_tablespaces)
+        command_add(&command, "--no-tablespaces");
+    command_addf(&command, "--use-list=%s", list);
+    command_add(&command, dump);
+    return command_run(&command, NULL, err);
+}
+
+/* Refreshes what can be, and returns how many could not (some wait for others); the last reason
+ * is in *why. */
+static bool refresh_some(struct conn *target, const struct toc *toc, size_t *ret_left,
+                         struct strv *warnings, struct err *err)
+{
+    *ret_left = 0;
+    strv_release(warnings);
+    for (size_t i = 0; i < toc->count; i++) {
+        struct toc_entry *entry = &toc->items[i];
+        if (entry->is_left_out || !entry->is_populated || !entry->is_unpopulated)
+            continue;
+        if (conn_execf(target, err, "REFRESH MATERIALIZED VIEW %s", entry->identity)) {
+            entry->is_unpopulated = false;
+            continue;
+        }
+        if (err->kind == ERR_STOP || err->kind == ERR_RETRY || conn_is_lost(target))
+            return err_wrap(err, "could not refresh materialized view %s", entry->identity);
+        strv_take(warnings,
+                  str_fmt("materialized view %s could not be refreshed, do it by hand: %s",
+                          entry->identity, err->text));
+        (*ret_left)++;
+    }
+    return true;
+}
+
+/* Those that held data on the source, in as many rounds as they depend on each other. */
+static bool refresh_views(struct schema_job *job, struct conn *target, struct toc *toc,
+                          struct err *err)
+{
+    AUTO(strv_release) struct strv failed = STRV_INIT;
+    size_t left = SIZE_MAX;
+    size_t before;
+    if (!present_ask(target, toc, err))
+        return false;
+    do {
+        before = left;
+        if (!refresh_some(target, toc, &left, &failed, err))
+            return false;
+    } while (left > 0 && left < before);
+    for (size_t i = 0; i < failed.count; i++)
+        strv_add(&job->warnings, failed.items[i]);
+    return true;
+}
+
+static bool restore_entries(struct schema_job *job, struct conn *target, enum schema_stage stage,
+                            struct toc *toc, const struct facts *facts, struct err *err)
+{
+    AUTO(buf_release) struct buf list = BUF_INIT;
+    AUTO(str_free) char *list_path = command_file(job, list_name);
+    struct present_limits limits;
+    facts_apply(facts, toc);
+    if (!end_leftovers(job, target, err) || !present_ask(target, toc, err) ||
+        !present_limits(target, facts, toc, &limits, &job->warnings, err) ||
+        !drop_invalid(target, toc, stage, err))
+        return false;
+    toc_write_list(toc, stage, &list);
+    return list.len == 0 || (write_list(list_path, &list, err) &&
+                             run_restore(job, conn_version(target), stage, &limits, err));
+}
+
+bool schema_restore(struct schema_job *job, struct conn *target, enum schema_stage stage,
+                    struct err *err)
+{
+    static const char *const stage_names[] = {"tables", "indexes", "foreign keys and triggers"};
+    AUTO(toc_release) struct toc toc = TOC_INIT;
+    AUTO(facts_release) struct facts facts = FACTS_INIT;
+    AUTO(str_free) char *facts_path = command_file(job, facts_name);
+    strv_release(&job->warnings);
+    if (!read_toc(job, &toc, err) || !facts_load(facts_path, &facts, err) ||
+        !restore_entries(job, target, stage, &toc, &facts, err) ||
+        (stage == SCHEMA_KEYS && !refresh_views(job, target, &toc, err)))
+        return err_wrap(err, "could not restore the schema (%s)", stage_names[stage]);
+    return true;
+}
