@@ -1,10 +1,47 @@
 /* Entry: picks the command. */
 #include <stdio.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/macros.h"
+#include "cli/commands.h"
+
+static int cmd_version(int argc UNUSED, char **argv UNUSED)
+{
+    (void)printf("trunkline %s\n", TRUNKLINE_VERSION);
+    return 0;
+}
+
+#ifdef FAULT_POINTS
+static int cmd_faults(int argc UNUSED, char **argv UNUSED)
+{
+    fault_list();
+    return 0;
+}
+#endif
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"run", cmd_run},           {"tear-down", cmd_tear_down}, {"verify", cmd_verify},
+    {"demo", cmd_demo},         {"config", cmd_config},       {"help", cmd_help},
+    {"version", cmd_version},   {"--help", cmd_help},         {"-h", cmd_help},
+    {"--version", cmd_version}, {"-V", cmd_version},
+#ifdef FAULT_POINTS
+    {"faults", cmd_faults},
+#endif
+};
 
 int main(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    (void)printf("trunkline %s\n", TRUNKLINE_VERSION);
-    return 0;
+    if (argc < 2) {
+        help_print(NULL, stderr);
+        return 2;
+    }
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    (void)fprintf(stderr, "trunkline: unknown command \"%s\"; hint: trunkline help\n", argv[1]);
+    return 2;
 }

@@ -1,0 +1,285 @@
+/* Copier threads. See copier.h. Each owns one source and one target connection; parts come in by
+ * a queue, what became of them goes out by another. The part's rows and record are one target
+ * transaction, so a copier may die anywhere. */
+#include "pipeline/copier.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/queue.h"
+#include "pg/copy.h"
+#include "target/postgres/postgres.h"
+
+enum { WRITE_BYTES = 128 * 1024, RESERVED_CONNECTIONS = 6, COPIERS_MAX = 64 };
+
+/* What a copier reports: a part's outcome, or (part NULL) its own end. */
+struct report {
+    const struct part *part;
+    bool is_changed;
+    int64_t rows;
+    struct err err; /* kind ERR_NONE: good */
+};
+
+struct crew { /* shared by the copiers of one run: queues and immutable values */
+    struct engine *engine;
+    const char *snapshot;
+    struct queue *parts;
+    struct queue *reports;
+};
+
+struct copier {
+    struct crew *crew;
+    struct conn *source;
+    struct target *target;
+    struct buf rows; /* gathered, to write fewer and larger messages */
+};
+
+static bool write_gathered(struct copier *copier, struct err *err)
+{
+    struct metrics *metrics = copier->crew->engine->metrics;
+    if (copier->rows.len == 0)
+        return true;
+    metrics_add(metrics, METRIC_COPIED_BYTES, copier->rows.len);
+    bool is_good =
+        copier->target->ops->part_rows(copier->target, copier->rows.data, copier->rows.len, err);
+    buf_reset(&copier->rows);
+    return is_good;
+}
+
+static bool move_rows(struct copier *copier, struct err *err)
+{
+    const char *data = NULL;
+    size_t len = 0;
+    if (!copy_out_next(copier->source, &data, &len, err) || !fault_point("part.rows", err))
+        return false;
+    while (data) {
+        buf_add(&copier->rows, data, len);
+        if (copier->rows.len >= WRITE_BYTES && !write_gathered(copier, err))
+            return false;
+        if (!copy_out_next(copier->source, &data, &len, err))
+            return false;
+    }
+    return write_gathered(copier, err);
+}
+
+static bool copy_opened(struct copier *copier, const struct part *part, int64_t *ret_rows,
+                        struct err *err)
+{
+    AUTO(str_free) char *read_sql = part_read_sql(part);
+    AUTO(str_free) char *write_sql = part_write_sql(part);
+    struct part_target to = {
+        .table_oid = part->table->oid, .number = part->number, .copy_sql = write_sql};
+    buf_reset(&copier->rows);
+    return copier->target->ops->part_begin(copier->target, &to, err) &&
+           copy_out_begin(copier->source, read_sql, err) && move_rows(copier, err) &&
+           copier->target->ops->part_commit(copier->target, ret_rows, err) &&
+           conn_exec(copier->source, "COMMIT", err);
+}
+
+static bool copy_part(struct copier *copier, const struct part *part, struct report *report)
+{
+    struct err *err = &report->err;
+    enum part_state state = PART_READY;
+    bool is_good = fault_point("part.begin", err) &&
+                   part_open(copier->source, part, copier->crew->snapshot, &state, err);
+    report->is_changed = state == PART_CHANGED;
+    if (is_good && state == PART_READY)
+        is_good = copy_opened(copier, part, &report->rows, err);
+    return is_good || err_wrap(err, "copy of %s.%s", part->table->schema, part->table->name);
+}
+
+static void send_report(struct crew *crew, const struct report *report)
+{
+    struct report *copy = mem_alloc(sizeof(*copy));
+    *copy = *report;
+    if (queue_push(crew->reports, copy, 1, -1) != QUEUE_OK)
+        free(copy);
+}
+
+static bool copier_open(struct copier *copier, struct err *err)
+{
+    struct engine *engine = copier->crew->engine;
+    AUTO(str_free) char *name = engine_name(engine, "copier");
+    struct postgres_options options = {
+        .url = engine->settings->target,
+        .application_name = name,
+        .slot = engine->slot,
+        .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
+        .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
+        .stop = engine->hard,
+        .metrics = engine->metrics,
+    };
+    return engine_connect(engine, true, "copier", &copier->source, err) &&
+           postgres_open(&options, &copier->target, err);
+}
+
+static void *copier_main(void *arg)
+{
+    struct copier copier = {.crew = arg};
+    struct report end = {0};
+    void *item = NULL;
+    log_thread("copier");
+    bool is_good = copier_open(&copier, &end.err);
+    while (is_good && queue_pop(copier.crew->parts, &item, 0) == QUEUE_OK) {
+        struct report report = {.part = item};
+        is_good = copy_part(&copier, item, &report);
+        send_report(copier.crew, &report);
+    }
+    conn_free(&copier.source);
+    if (copier.target)
+        copier.target->ops->free(&copier.target);
+    buf_release(&copier.rows);
+    send_report(copier.crew, &end);
+    return NULL;
+}
+
+/* --- the engine thread's side --- */
+
+static bool free_connections(struct conn *conn, int64_t *ret_free, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query(conn,
+                    "SELECT pg_catalog.current_setting('max_connections')::int"
+                    " - pg_catalog.current_setting('superuser_reserved_connections')::int"
+                    " - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity"
+                    "    WHERE backend_type = 'client backend')",
+                    &rows, err))
+        return false;
+    *ret_free = rows_int(rows, 0, 0) - RESERVED_CONNECTIONS;
+    return true;
+}
+
+static bool count_copiers(struct engine *engine, size_t parts, int *ret_count, struct err *err)
+{
+    AUTO(conn_free) struct conn *source = NULL;
+    int64_t source_free = 0;
+    int64_t target_free = 0;
+    if (!engine_connect(engine, true, "copier", &source, err) ||
+        !free_connections(source, &source_free, err) ||
+        !free_connections(engine->keeper, &target_free, err))
+        return false;
+    int64_t count = MIN_OF((int64_t)engine->settings->copiers, (int64_t)parts);
+    int64_t capped = MIN_OF(count, MIN_OF(source_free, target_free));
+    if (capped < count)
+        log_warn("only %d of %d copiers: the servers have no more free connections",
+                 (int)MAX_OF(capped, (int64_t)1), (int)count);
+    *ret_count = (int)MIN_OF(MAX_OF(capped, (int64_t)1), (int64_t)COPIERS_MAX);
+    return true;
+}
+
+static void discard_parts(struct queue *parts)
+{
+    void *item = NULL;
+    while (queue_pop(parts, &item, 0) == QUEUE_OK)
+        continue;
+}
+
+struct tally { /* the engine thread's own view of the run */
+    const struct table_list *tables;
+    size_t *left; /* parts to come, by table */
+    int64_t *rows;
+    bool *is_changed;
+};
+
+static void note_part(struct engine *engine, struct tally *tally, const struct report *report)
+{
+    size_t table = (size_t)(report->part->table - tally->tables->items);
+    if (report->is_changed) {
+        if (!tally->is_changed[table])
+            log_info("%s.%s has changed since the snapshot: it will be copied again",
+                     report->part->table->schema, report->part->table->name);
+        tally->is_changed[table] = true;
+        return;
+    }
+    metrics_add(engine->metrics, METRIC_COPIED_ROWS, (uint64_t)report->rows);
+    metrics_add(engine->metrics, METRIC_PARTS_DONE, 1);
+    tally->rows[table] += report->rows;
+    if (--tally->left[table] > 0)
+        return;
+    metrics_add(engine->metrics, METRIC_TABLES_DONE, 1);
+    log_info("copied %s.%s: %lld rows", report->part->table->schema, report->part->table->name,
+             (long long)tally->rows[table]);
+}
+
+/* Until every copier has ended. The first error stays; the queue is emptied for the others. */
+static void gather(struct crew *crew, int running, struct tally *tally, struct err *first)
+{
+    void *item = NULL;
+    while (running > 0 && queue_pop(crew->reports, &item, -1) == QUEUE_OK) {
+        struct report *report = item;
+        if (report->err.kind != ERR_NONE) {
+            discard_parts(crew->parts);
+            /* An interrupted copier says less than the one that failed. */
+            if (first->kind == ERR_NONE || first->kind == ERR_STOP)
+                (void)err_copy(first, &report->err);
+        } else if (report->part) {
+            note_part(crew->engine, tally, report);
+        }
+        running -= report->part == NULL;
+        free(report);
+    }
+}
+
+static int start_copiers(struct crew *crew, int count, pthread_t *threads)
+{
+    int started = 0;
+    while (started < count && pthread_create(&threads[started], NULL, copier_main, crew) == 0)
+        started++;
+    return started;
+}
+
+static void run_crew(struct crew *crew, int count, struct tally *tally, struct err *first)
+{
+    pthread_t threads[COPIERS_MAX];
+    int started = start_copiers(crew, count, threads);
+    if (started == 0)
+        (void)err_set(first, ERR_FATAL, "could not start a copier thread");
+    gather(crew, started, tally, first);
+    for (int i = 0; i < started; i++)
+        (void)pthread_join(threads[i], NULL);
+}
+
+static void push_parts(struct crew *crew, const struct part_list *parts, struct tally *tally)
+{
+    for (size_t i = 0; i < parts->count; i++) {
+        tally->left[parts->items[i].table - tally->tables->items]++;
+        if (queue_push(crew->parts, &parts->items[i], 1, 0) != QUEUE_OK)
+            abort(); /* the queue was made large enough */
+    }
+    queue_close(crew->parts);
+}
+
+bool copiers_run(struct engine *engine, const struct table_list *tables,
+                 const struct part_list *parts, const char *snapshot, bool *is_changed,
+                 struct err *err)
+{
+    int count = 0;
+    if (parts->count == 0)
+        return true;
+    if (!count_copiers(engine, parts->count, &count, err))
+        return false;
+    struct crew crew = {
+        .engine = engine,
+        .snapshot = snapshot,
+        .parts = queue_new(parts->count, parts->count),
+        .reports = queue_new(parts->count + COPIERS_MAX, parts->count + COPIERS_MAX),
+    };
+    struct tally tally = {
+        .tables = tables,
+        .left = mem_alloc(tables->count * sizeof(size_t)),
+        .rows = mem_alloc(tables->count * sizeof(int64_t)),
+        .is_changed = is_changed,
+    };
+    struct err first = {0};
+    push_parts(&crew, parts, &tally);
+    run_crew(&crew, count, &tally, &first);
+    queue_free(&crew.parts, NULL);
+    queue_free(&crew.reports, free);
+    free(tally.left);
+    free(tally.rows);
+    return first.kind == ERR_NONE || err_copy(err, &first);
+}

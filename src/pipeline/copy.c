@@ -1,0 +1,477 @@
+/* The copy: schema, rows, indexes; then, when the stream has passed its end, the foreign keys.
+ *
+ * One attempt works under one snapshot. Tables that it finds changed (truncated, rewritten,
+ * altered), or that a lost connection leaves unfinished, start again under the next attempt's;
+ * finished tables are never copied again. Each table's S and L are stored before its first part. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pg/quote.h"
+#include "pg/types.h"
+#include "pipeline/copier.h"
+#include "pipeline/engine.h"
+#include "pipeline/hold.h"
+#include "schema/fingerprint.h"
+
+enum { ATTEMPTS_MAX = 50 };
+
+struct attempt {
+    struct engine *engine;
+    struct conn *fresh; /* to the source, outside the snapshot */
+    struct hold hold;
+    struct table_list tables;  /* of the source, under S */
+    struct table_list found;   /* of the target, before the schema is restored */
+    struct table_list target;  /* of the target, after it */
+    struct keeper_tables kept; /* as the keeper has them at the start */
+    struct part_list parts;
+    struct schema_job job;
+};
+
+static void attempt_release(struct attempt *attempt)
+{
+    hold_release(&attempt->hold);
+    conn_free(&attempt->fresh);
+    table_list_release(&attempt->tables);
+    table_list_release(&attempt->found);
+    table_list_release(&attempt->target);
+    keeper_tables_release(&attempt->kept);
+    part_list_release(&attempt->parts);
+    schema_job_release(&attempt->job);
+}
+
+/* --- what is to be copied --- */
+
+static char *signature_of(const struct table *table)
+{
+    struct buf text = BUF_INIT;
+    for (size_t i = 0; i < table->column_count; i++)
+        quote_add(&text, "%I %u %d\n", table->columns[i].name, table->columns[i].type_oid,
+                  table->columns[i].typmod);
+    return buf_take(&text);
+}
+
+static bool is_finished(const struct attempt *attempt, uint32_t oid)
+{
+    const struct keeper_table *kept = keeper_table_find(&attempt->kept, oid);
+    return kept && kept->is_copied;
+}
+
+struct published {
+    const struct rows *oids;
+};
+
+static bool is_published(const struct table *table, void *arg)
+{
+    const struct published *published = arg;
+    if (table->persistence == 'u')
+        return true;
+    for (int i = 0; i < rows_count(published->oids); i++)
+        if (rows_oid(published->oids, i, 0) == table->oid)
+            return true;
+    log_warn("%s.%s came after the publication was made: it is not copied", table->schema,
+             table->name);
+    return false;
+}
+
+/* What the publication does not carry must not be copied either: it would stand still. */
+static bool filter_published(struct attempt *attempt, struct err *err)
+{
+    AUTO(rows_free) struct rows *oids = NULL;
+    const char *params[] = {attempt->engine->publication};
+    if (!conn_query_params(
+            attempt->hold.conn,
+            "SELECT c.oid FROM pg_catalog.pg_class c, pg_catalog.pg_publication p"
+            " WHERE p.pubname = $1 AND c.relkind IN ('r', 'p') AND EXISTS (SELECT"
+            "   FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid ="
+            "   CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::oid"
+            "        ELSE c.oid END)",
+            1, params, &oids, err))
+        return false;
+    struct published published = {.oids = oids};
+    table_list_filter(&attempt->tables, is_published, &published);
+    return true;
+}
+
+static bool read_tables(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    return engine_tables(engine, attempt->hold.conn, &attempt->tables, err) &&
+           filter_published(attempt, err) &&
+           catalog_tables(engine->keeper, KEEPER_SCHEMA, &attempt->found, err);
+}
+
+/* --- the snapshot --- */
+
+/* The tables that this attempt will read: their writers are waited for. */
+static bool unfinished_oids(struct attempt *attempt, char **ret_oids, struct err *err)
+{
+    AUTO(table_list_release) struct table_list now = TABLE_LIST_INIT;
+    struct buf oids = BUF_INIT;
+    if (!engine_tables(attempt->engine, attempt->fresh, &now, err))
+        return false;
+    buf_putc(&oids, '{');
+    for (size_t i = 0; i < now.count; i++)
+        if (!is_finished(attempt, now.items[i].oid))
+            buf_fmt(&oids, "%s%u", oids.len > 1 ? "," : "", now.items[i].oid);
+    buf_putc(&oids, '}');
+    *ret_oids = buf_take(&oids);
+    return true;
+}
+
+static bool take_snapshot(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    AUTO(str_free) char *oids = NULL;
+    if (engine->creator)
+        return hold_created(engine, &attempt->hold, err);
+    return unfinished_oids(attempt, &oids, err) && hold_new(engine, oids, &attempt->hold, err);
+}
+
+/* --- the schema --- */
+
+static void log_lists(struct schema_job *job)
+{
+    for (size_t i = 0; i < job->left_out.count; i++)
+        log_info("left out: %s", job->left_out.items[i]);
+    for (size_t i = 0; i < job->warnings.count; i++)
+        log_warn("%s", job->warnings.items[i]);
+    strv_release(&job->left_out);
+    strv_release(&job->warnings);
+}
+
+static void fill_job(struct attempt *attempt)
+{
+    struct engine *engine = attempt->engine;
+    attempt->job = (struct schema_job){
+        .source_url = engine->settings->source,
+        .target_url = engine->settings->target,
+        .pipeline = engine->slot,
+        .keeper = KEEPER_SCHEMA,
+        .work_dir = engine->work_dir,
+        .tools = &engine->tools,
+        .selected = engine->patterns.count ? &attempt->tables : NULL,
+        .stop = engine->hard,
+        .index_memory = engine->settings->index_memory,
+        .jobs = engine->settings->copiers,
+    };
+}
+
+/* pg_dump reads some definitions from the catalog of now, whatever its snapshot: when DDL ran in
+ * between, its result is thrown away. */
+static bool dump_schema(struct attempt *attempt, bool *ret_is_good, struct err *err)
+{
+    AUTO(str_free) char *then = NULL;
+    AUTO(str_free) char *now = NULL;
+    fill_job(attempt);
+    if (!schema_dump(&attempt->job, attempt->fresh, attempt->hold.exported, err) ||
+        !fault_point("schema.dumped", err) ||
+        !schema_fingerprint(attempt->hold.conn, KEEPER_SCHEMA, &then, err) ||
+        !schema_fingerprint(attempt->fresh, KEEPER_SCHEMA, &now, err))
+        return false;
+    log_lists(&attempt->job);
+    *ret_is_good = strcmp(then, now) == 0;
+    if (!*ret_is_good)
+        log_info("the schema has changed since the snapshot: starting again with a new one");
+    return true;
+}
+
+static bool restore(struct attempt *attempt, enum schema_stage stage, struct err *err)
+{
+    bool is_good = schema_restore(&attempt->job, attempt->engine->keeper, stage, err);
+    log_lists(&attempt->job);
+    return is_good;
+}
+
+/* A table that was altered while it was copied is made anew: what the copy itself made of it goes.
+ * What depended on it goes as well and comes back with the restore. */
+static bool drop_altered(struct attempt *attempt, struct err *err)
+{
+    for (size_t i = 0; i < attempt->kept.count; i++) {
+        const struct keeper_table *kept = &attempt->kept.items[i];
+        const struct table *now = table_list_find_oid(&attempt->tables, kept->oid);
+        AUTO(str_free) char *signature = now ? signature_of(now) : NULL;
+        bool is_same = now && strcmp(signature, kept->signature) == 0 &&
+                       strcmp(now->schema, kept->schema) == 0 && strcmp(now->name, kept->name) == 0;
+        if (kept->is_copied || !kept->is_ours || is_same)
+            continue;
+        log_info("%s.%s was altered while it was copied: making it anew", kept->schema, kept->name);
+        if (!conn_execf(attempt->engine->keeper, err, "DROP TABLE IF EXISTS %I.%I CASCADE",
+                        kept->schema, kept->name))
+            return false;
+    }
+    return true;
+}
+
+/* A table that went with an altered one (a partition with its root) is not finished any more; one
+ * that the source has dropped meanwhile is none of ours. */
+static bool forget_dropped(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    AUTO(table_list_release) struct table_list there = TABLE_LIST_INIT;
+    if (!catalog_tables(engine->keeper, KEEPER_SCHEMA, &there, err))
+        return false;
+    for (size_t i = 0; i < attempt->kept.count; i++) {
+        struct keeper_table *kept = &attempt->kept.items[i];
+        bool is_there = table_list_find(&there, kept->schema, kept->name);
+        bool is_on_source = table_list_find_oid(&attempt->tables, kept->oid);
+        if (is_there && (is_on_source || kept->is_copied))
+            continue;
+        kept->is_copied = false;
+        if (!keeper_forget_table(engine->keeper, engine->slot, kept->oid, err))
+            return false;
+    }
+    return true;
+}
+
+static bool restore_tables(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    return drop_altered(attempt, err) && forget_dropped(attempt, err) &&
+           restore(attempt, SCHEMA_TABLES, err) && fault_point("schema.restored", err) &&
+           keeper_set_schema(engine->keeper, engine->slot, attempt->hold.snapshot,
+                             attempt->hold.end_lsn, err) &&
+           catalog_tables(engine->keeper, KEEPER_SCHEMA, &attempt->target, err);
+}
+
+/* --- the plan --- */
+
+static bool lacks(const struct table *table, const struct column *column, struct err *err)
+{
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    quote_add(&sql, "ALTER TABLE %I.%I ADD COLUMN %I %s", table->schema, table->name, column->name,
+              column->type_full);
+    (void)err_set(err, ERR_CONFIG, "table %s.%s on the target lacks the column \"%s\"",
+                  table->schema, table->name, column->name);
+    return err_hint(err, "%s; then start again", sql.data);
+}
+
+/* Binary when every column's type allows it and is the same on both sides. */
+static bool choose_format(const struct table *table, const struct table *to,
+                          const struct types *types, bool *ret_is_binary, bool *ret_same_types,
+                          struct err *err)
+{
+    *ret_is_binary = true;
+    for (size_t i = 0; i < table->column_count; i++) {
+        const struct column *column = &table->columns[i];
+        const struct column *other = table_column(to, column->name);
+        if (column->is_generated)
+            continue;
+        if (!other)
+            return lacks(table, column, err);
+        bool is_same = strcmp(column->type_name, other->type_name) == 0;
+        *ret_same_types = *ret_same_types && is_same;
+        if (!is_same || types_ask(types, column->type_oid) != TYPES_BINARY)
+            *ret_is_binary = false;
+    }
+    return true;
+}
+
+static bool plan_table(struct attempt *attempt, const struct table *table,
+                       const struct types *types, int64_t block_size, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    bool is_binary = true;
+    bool has_same_types = true;
+    const struct table *to = table_list_find(&attempt->target, table->schema, table->name);
+    if (!to) {
+        (void)err_set(err, ERR_FATAL, "the target has no table %s.%s after the schema copy",
+                      table->schema, table->name);
+        return err_hint(err, "create it on the target as it is on the source, then start again");
+    }
+    if (!choose_format(table, to, types, &is_binary, &has_same_types, err))
+        return false;
+    if (!has_same_types)
+        engine->wants_text = true;
+    if (is_finished(attempt, table->oid))
+        return true;
+    AUTO(str_free) char *signature = signature_of(table);
+    const struct keeper_table *kept = keeper_table_find(&attempt->kept, table->oid);
+    struct keeper_table plan = {
+        .oid = table->oid,
+        .schema = table->schema,
+        .name = table->name,
+        .snapshot = attempt->hold.snapshot,
+        .end_lsn = attempt->hold.end_lsn,
+        .signature = signature,
+        .is_ours =
+            kept ? kept->is_ours : !table_list_find(&attempt->found, table->schema, table->name),
+    };
+    int parts =
+        part_plan(&attempt->parts, table, is_binary, engine->settings->part_size, block_size);
+    return keeper_plan_table(engine->keeper, engine->slot, &plan, parts, err);
+}
+
+/* What an earlier attempt has copied of unfinished tables goes, in the transaction that plans them
+ * anew. */
+static bool empty_tables(struct attempt *attempt, struct err *err)
+{
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    for (size_t i = 0; i < attempt->tables.count; i++) {
+        const struct table *table = &attempt->tables.items[i];
+        if (table->kind != 'r' || is_finished(attempt, table->oid))
+            continue;
+        quote_add(&sql, "%s ONLY %I.%I", sql.len ? "," : "TRUNCATE", table->schema, table->name);
+    }
+    return sql.len == 0 || conn_exec(attempt->engine->keeper, sql.data, err);
+}
+
+static bool plan_all(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    AUTO(types_free) struct types *types = NULL;
+    AUTO(str_free) char *block_size = NULL;
+    if (!types_read(attempt->hold.conn, engine->target_version, &types, err) ||
+        !conn_text(attempt->hold.conn, "SHOW block_size", &block_size, err) ||
+        !empty_tables(attempt, err))
+        return false;
+    for (size_t i = 0; i < attempt->tables.count; i++)
+        if (attempt->tables.items[i].kind == 'r' &&
+            !plan_table(attempt, &attempt->tables.items[i], types, strtoll(block_size, NULL, 10),
+                        err))
+            return false;
+    return keeper_set_phase(engine->keeper, engine->slot, KEEPER_TABLES, err);
+}
+
+static void count_plan(const struct attempt *attempt)
+{
+    struct metrics *metrics = attempt->engine->metrics;
+    size_t tables = 0;
+    for (size_t i = 0; i < attempt->parts.count; i++)
+        tables += attempt->parts.items[i].number == 0;
+    metrics_set(metrics, METRIC_PARTS_TOTAL,
+                metrics_get(metrics, METRIC_PARTS_DONE) + attempt->parts.count);
+    metrics_set(metrics, METRIC_TABLES_TOTAL, metrics_get(metrics, METRIC_TABLES_DONE) + tables);
+    log_info("copying %zu tables in %zu parts", tables, attempt->parts.count);
+}
+
+static bool plan(struct attempt *attempt, struct err *err)
+{
+    struct conn *keeper = attempt->engine->keeper;
+    if (!conn_exec(keeper, "BEGIN", err) || !plan_all(attempt, err) ||
+        !conn_exec(keeper, "COMMIT", err)) {
+        struct err ignored = {0};
+        (void)conn_exec(keeper, "ROLLBACK", &ignored);
+        return false;
+    }
+    part_list_sort(&attempt->parts);
+    count_plan(attempt);
+    return fault_point("copy.planned", err);
+}
+
+/* --- one attempt --- */
+
+static bool copy_rows(struct attempt *attempt, bool *ret_is_done, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    bool *is_changed = mem_alloc(attempt->tables.count + 1);
+    bool is_good = copiers_run(engine, &attempt->tables, &attempt->parts, attempt->hold.exported,
+                               is_changed, err);
+    bool has_changed = memchr(is_changed, true, attempt->tables.count + 1) != NULL;
+    free(is_changed);
+    struct err ignored = {0};
+    if (!keeper_finish_tables(engine->keeper, engine->slot, is_good ? err : &ignored) || !is_good)
+        return false;
+    *ret_is_done = !has_changed;
+    return true;
+}
+
+static bool build_indexes(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    log_info("building indexes");
+    if (!restore(attempt, SCHEMA_INDEXES, err))
+        return false;
+    for (size_t i = 0; i < attempt->tables.count; i++) /* a root's ANALYZE covers its leaves */
+        if (!attempt->tables.items[i].is_partition &&
+            !conn_execf(engine->keeper, err, "ANALYZE %I.%I", attempt->tables.items[i].schema,
+                        attempt->tables.items[i].name))
+            return false;
+    return engine_sequences(engine, err) && fault_point("copy.indexes_done", err) &&
+           keeper_set_phase(engine->keeper, engine->slot, KEEPER_INDEXES, err);
+}
+
+/* *ret_is_done is false when another attempt is needed. */
+static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *err)
+{
+    AUTO(attempt_release) struct attempt attempt = {.engine = engine};
+    bool is_good_dump = false;
+    if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
+        !keeper_tables(engine->keeper, engine->slot, &attempt.kept, err) ||
+        !take_snapshot(&attempt, err) || !read_tables(&attempt, err) ||
+        !dump_schema(&attempt, &is_good_dump, err))
+        return false;
+    if (!is_good_dump)
+        return true;
+    if (!restore_tables(&attempt, err) || !plan(&attempt, err) ||
+        !copy_rows(&attempt, ret_is_done, err))
+        return false;
+    if (!*ret_is_done)
+        return true;
+    hold_release(&attempt.hold); /* the source's oldest snapshot need not wait for indexes */
+    return keeper_set_phase(engine->keeper, engine->slot, KEEPER_ROWS, err) &&
+           fault_point("copy.rows_done", err) && build_indexes(&attempt, err);
+}
+
+bool engine_copy(struct engine *engine, struct err *err)
+{
+    bool is_done = engine->pipeline.phase >= KEEPER_INDEXES;
+    metrics_set(engine->metrics, METRIC_PHASE, METRICS_COPYING);
+    for (int attempt = 0; !is_done; attempt++) {
+        if (attempt == ATTEMPTS_MAX) {
+            (void)err_set(err, ERR_FATAL,
+                          "the source's tables keep changing while they are copied");
+            return err_hint(err, "start again when no schema changes, TRUNCATE or VACUUM FULL run");
+        }
+        *err = (struct err){0};
+        if (attempt_once(engine, &is_done, err))
+            continue;
+        conn_free(&engine->creator);
+        if (!engine->has_started || !engine_reconnect(engine, err))
+            return false;
+    }
+    return true;
+}
+
+/* --- foreign keys --- */
+
+/* The dump of the copy serves when it is still there; after a restart there is a new one. */
+static bool dump_for_keys(struct attempt *attempt, struct err *err)
+{
+    for (bool is_good = false; !is_good;) {
+        hold_release(&attempt->hold);
+        table_list_release(&attempt->tables);
+        table_list_release(&attempt->found);
+        if (!hold_new(attempt->engine, "{}", &attempt->hold, err) || !read_tables(attempt, err))
+            return false;
+        fill_job(attempt);
+        is_good = schema_dump_exists(&attempt->job);
+        if (!is_good && !dump_schema(attempt, &is_good, err))
+            return false;
+    }
+    hold_release(&attempt->hold);
+    return true;
+}
+
+static bool keys_once(struct engine *engine, struct err *err)
+{
+    AUTO(attempt_release) struct attempt attempt = {.engine = engine};
+    return engine_connect(engine, true, "catalog", &attempt.fresh, err) &&
+           keeper_tables(engine->keeper, engine->slot, &attempt.kept, err) &&
+           dump_for_keys(&attempt, err) && restore(&attempt, SCHEMA_KEYS, err) &&
+           fault_point("copy.keys_done", err) &&
+           keeper_set_phase(engine->keeper, engine->slot, KEEPER_FOLLOWING, err);
+}
+
+bool engine_keys(struct engine *engine, struct err *err)
+{
+    log_info("making foreign keys and triggers");
+    *err = (struct err){0};
+    while (!keys_once(engine, err))
+        if (!engine_reconnect(engine, err))
+            return false;
+    return true;
+}

@@ -1,0 +1,82 @@
+/* The engine of one pipeline: what its stages share. Owner: engine thread, but for what is marked.
+ *
+ * The stages, each a function that returns when it is done:
+ *   engine_check     refuses what cannot work; changes nothing
+ *   engine_prepare   keeper, publication, slot
+ *   engine_copy      schema and rows, until every table is copied and indexed
+ *   engine_follow    the stream, until a position or for ever
+ *   engine_keys      foreign keys and triggers, when the stream has passed the copy's end */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/stop.h"
+#include "conf/pattern.h"
+#include "conf/settings.h"
+#include "keeper/keeper.h"
+#include "metrics/metrics.h"
+#include "pg/catalog.h"
+#include "pg/conn.h"
+#include "schema/schema.h"
+#include "schema/tools.h"
+
+struct engine {
+    const struct settings *settings; /* borrowed */
+    struct pattern_list patterns;
+    char *slot; /* owned, as all text here; the pipeline's name */
+    char *publication;
+    char *database;    /* the source's */
+    char *system_id;   /* the source's */
+    uint32_t timeline; /* the source's, now */
+    char *name_prefix; /* "trunkline:<pipeline>:" of application_name */
+    char *work_dir;    /* temporary, removed at the end */
+
+    struct schema_tools tools;
+    int source_version;
+    int target_version;
+    bool wants_text; /* the stream must carry text: types differ, or it said so */
+
+    /* Shared: the main thread raises them. soft: finish the group in hand. hard: break off. */
+    struct stop *soft;
+    struct stop *hard;
+    struct metrics *metrics; /* shared */
+
+    struct conn *keeper;  /* to the target: holds the engine's lock, writes the state */
+    struct conn *creator; /* replication connection whose slot's snapshot waits to be imported */
+    char *created_snapshot;
+    struct keeper_pipeline pipeline;
+    uint64_t until;               /* 0: for ever */
+    bool has_started;             /* a lost connection is no longer the end */
+    atomic_uint_fast64_t durable; /* shared: the position to print */
+};
+
+/* Opens a connection of this pipeline; role is the last part of its application_name. */
+bool engine_connect(struct engine *engine, bool is_source, const char *role, struct conn **ret_conn,
+                    struct err *err);
+char *engine_name(const struct engine *engine, const char *role);
+
+/* The tables of the pipeline under the connection's present snapshot. */
+bool engine_tables(struct engine *engine, struct conn *source, struct table_list *ret_tables,
+                   struct err *err);
+
+bool engine_check(struct engine *engine, struct err *err);
+
+/* (Re)opens the keeper's connection and takes the engine's lock. */
+bool engine_lock(struct engine *engine, struct err *err);
+bool engine_prepare(struct engine *engine, struct err *err);
+bool engine_copy(struct engine *engine, struct err *err);
+bool engine_keys(struct engine *engine, struct err *err);
+
+/* Applies the stream up to `until` (0: until stopped, then ERR_STOP). Reconnects by itself. */
+bool engine_follow(struct engine *engine, uint64_t until, struct err *err);
+
+/* Sets the target's sequences to the source's values; never backwards. */
+bool engine_sequences(struct engine *engine, struct err *err);
+
+/* After ERR_RETRY: waits (0.5 s doubling to 30 s) and reopens the keeper's connection, as long as
+ * reconnect_timeout allows. False with the error when it does not, or on a stop. */
+bool engine_reconnect(struct engine *engine, struct err *err);

@@ -1,0 +1,411 @@
+/* Following: batches from the queue become groups, groups become target transactions. Runs in the
+ * engine thread, which is the applier.
+ *
+ * Invariants: a source transaction is never split over two commits and never reordered; what the
+ * copy holds already is skipped by the hand-over's rule; the source is told only what the target
+ * has flushed. A lost connection on either side ends the session; the next one starts from the
+ * stored position. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pg/lsn.h"
+#include "pipeline/engine.h"
+#include "pipeline/handover.h"
+#include "pipeline/stream_reader.h"
+#include "target/postgres/postgres.h"
+
+enum { IDLE_POP_MS = 50, FINAL_FLUSH_MS = 3000, BATCH_BYTES = 256 * 1024, HELD_MAX = 4096 };
+
+/* One stretch of following over one pair of connections. */
+struct session {
+    struct engine *engine;
+    struct stream_reader *reader;
+    struct stop *reader_stop;
+    struct target *target;
+    struct keeper_tables tables;
+    struct handover *handover;
+    uint64_t until;
+    bool is_reached; /* everything before `until` is in the group or applied */
+
+    /* the group in hand */
+    const struct change **changes; /* owned list of borrowed changes */
+    size_t change_count, change_size;
+    size_t bytes;
+    struct batch **held; /* owned list of references: what changes borrow from */
+    size_t held_count, held_size;
+    struct arena *arena; /* changes that the hand-over had to make anew */
+    int64_t group_ms;    /* when its first change came */
+    size_t transactions; /* completed in it */
+    struct position end; /* of the last completed one */
+    bool is_started;     /* a piece of it has been applied already */
+
+    /* the transaction in hand */
+    bool is_in_transaction;
+    uint32_t xid;
+    uint64_t commit_lsn;
+
+    uint64_t idle_lsn; /* delivered up to here, nothing of it to apply */
+    struct position stored;
+    int64_t stored_ms;
+};
+
+/* --- the group --- */
+
+static void drop_held(struct session *session)
+{
+    for (size_t i = 0; i < session->held_count; i++)
+        batch_unref(&session->held[i]);
+    session->held_count = 0;
+}
+
+static void hold_batch(struct session *session, struct batch *take_batch)
+{
+    if (session->held_count == session->held_size) {
+        session->held_size = MAX_OF(session->held_size * 2, (size_t)64);
+        session->held = mem_resize(session->held, session->held_size, sizeof(*session->held));
+    }
+    session->held[session->held_count++] = take_batch;
+}
+
+static void add_change(struct session *session, const struct change *change)
+{
+    if (session->change_count == session->change_size) {
+        session->change_size = MAX_OF(session->change_size * 2, (size_t)1024);
+        session->changes =
+            mem_resize(session->changes, session->change_size, sizeof(*session->changes));
+    }
+    if (session->change_count == 0)
+        session->group_ms = clock_ms();
+    session->changes[session->change_count++] = change;
+}
+
+/* Applies what is gathered. is_complete: the last transaction in it is whole, so commit. */
+static bool apply(struct session *session, bool is_complete, struct err *err)
+{
+    struct engine *engine = session->engine;
+    int64_t since = clock_us();
+    struct group group = {
+        .changes = session->changes,
+        .count = session->change_count,
+        .is_complete = is_complete,
+        .position = session->end,
+    };
+    if (!session->target->ops->apply(session->target, &group, err)) {
+        char lsn[LSN_TEXT];
+        return err_wrap(err, "after position %s", lsn_format(session->stored.lsn, lsn));
+    }
+    session->change_count = 0;
+    session->bytes = 0;
+    session->is_started = !is_complete;
+    arena_reset(session->arena);
+    metrics_add(engine->metrics, METRIC_APPLY_SECONDS, (uint64_t)(clock_us() - since));
+    if (!is_complete)
+        return true;
+    metrics_add(engine->metrics, METRIC_GROUPS, 1);
+    metrics_add(engine->metrics, METRIC_TRANSACTIONS, session->transactions);
+    metrics_raise(engine->metrics, METRIC_APPLIED_LSN, session->end.lsn);
+    session->transactions = 0;
+    session->stored = session->end;
+    session->stored_ms = clock_ms();
+    return true;
+}
+
+static bool has_group(const struct session *session)
+{
+    return session->change_count > 0 || session->is_started;
+}
+
+/* Nothing to apply in what has ended: its position is stored with the next group, or when idle. */
+static bool finish_group(struct session *session, struct err *err)
+{
+    if (has_group(session))
+        return apply(session, true, err);
+    session->idle_lsn = MAX_OF(session->idle_lsn, session->end.lsn);
+    session->transactions = 0;
+    return true;
+}
+
+static bool is_over_bounds(const struct session *session)
+{
+    const struct settings *settings = session->engine->settings;
+    return session->change_count >= (size_t)settings->group_max_changes ||
+           session->bytes >= (size_t)settings->group_max_bytes ||
+           (session->change_count > 0 &&
+            clock_ms() - session->group_ms >= settings->group_max_time_ms);
+}
+
+/* --- changes --- */
+
+static void take_truncate(struct session *session, const struct change *change)
+{
+    size_t size = change->truncated_count * sizeof(*change->truncated);
+    const struct relation **left = arena_alloc(session->arena, size + 1);
+    memcpy(left, change->truncated, size);
+    size_t count = handover_filter(session->handover, left, change->truncated_count, session->xid,
+                                   session->commit_lsn);
+    if (count == 0)
+        return;
+    struct change *own = arena_alloc(session->arena, sizeof(*own));
+    *own = *change;
+    own->truncated = left;
+    own->truncated_count = count;
+    add_change(session, own);
+}
+
+static void take_row(struct session *session, const struct change *change)
+{
+    if (!handover_skips(session->handover, change, session->xid, session->commit_lsn))
+        add_change(session, change);
+}
+
+static bool take_begin(struct session *session, const struct change *change, struct err *err)
+{
+    if (session->until && change->lsn >= session->until) {
+        session->is_reached = true;
+        return finish_group(session, err);
+    }
+    session->is_in_transaction = true;
+    session->xid = change->xid;
+    session->commit_lsn = change->lsn;
+    return true;
+}
+
+static bool take_commit(struct session *session, const struct change *change, struct err *err)
+{
+    session->is_in_transaction = false;
+    session->end.lsn = change->end_lsn;
+    session->transactions++;
+    if (!has_group(session) || is_over_bounds(session))
+        return finish_group(session, err);
+    return true;
+}
+
+static bool take_idle(struct session *session, const struct change *change, struct err *err)
+{
+    if (has_group(session) && !finish_group(session, err))
+        return false;
+    session->idle_lsn = MAX_OF(session->idle_lsn, change->end_lsn);
+    if (session->until && session->idle_lsn >= session->until)
+        session->is_reached = true;
+    return true;
+}
+
+static bool take_change(struct session *session, const struct change *change, struct err *err)
+{
+    switch (change->kind) {
+    case CHANGE_BEGIN:
+        return take_begin(session, change, err);
+    case CHANGE_COMMIT:
+        return take_commit(session, change, err);
+    case CHANGE_IDLE:
+        return take_idle(session, change, err);
+    case CHANGE_TRUNCATE:
+        take_truncate(session, change);
+        return true;
+    case CHANGE_INSERT:
+    case CHANGE_UPDATE:
+    case CHANGE_DELETE:
+        take_row(session, change);
+        return true;
+    }
+    return true;
+}
+
+/* A source transaction larger than the bounds goes out in pieces of one target transaction. */
+static bool take_batch(struct session *session, struct batch *take_batch, struct err *err)
+{
+    hold_batch(session, take_batch);
+    session->bytes += batch_bytes(take_batch);
+    for (const struct change *change = batch_first(take_batch); change && !session->is_reached;
+         change = change->next)
+        if (!take_change(session, change, err))
+            return false;
+    if (session->is_in_transaction && is_over_bounds(session) && session->change_count > 0 &&
+        !apply(session, false, err))
+        return false;
+    if (session->change_count == 0)
+        drop_held(session);
+    return true;
+}
+
+/* --- durability --- */
+
+static bool tell_durable(struct session *session, int timeout_ms, struct err *err)
+{
+    struct engine *engine = session->engine;
+    struct position durable = {0};
+    if (!session->target->ops->flushed(session->target, timeout_ms, &durable, err))
+        return false;
+    if (durable.lsn > atomic_load(&engine->durable) && !fault_point("group.durable", err))
+        return false;
+    if (durable.lsn > atomic_load(&engine->durable))
+        atomic_store(&engine->durable, durable.lsn);
+    metrics_raise(engine->metrics, METRIC_DURABLE_LSN, durable.lsn);
+    if (session->reader)
+        stream_reader_confirm(session->reader, &durable);
+    return true;
+}
+
+/* Nothing committed is in flight: the position of a keepalive may be stored, then reported. */
+static bool store_idle(struct session *session, struct err *err)
+{
+    if (session->idle_lsn <= session->stored.lsn || has_group(session) ||
+        session->is_in_transaction)
+        return true;
+    session->end.lsn = session->idle_lsn;
+    return fault_point("position.idle", err) && apply(session, true, err);
+}
+
+static bool when_idle(struct session *session, struct err *err)
+{
+    int64_t interval = session->engine->settings->idle_position_interval_ms;
+    if (!session->is_in_transaction && has_group(session) && !finish_group(session, err))
+        return false;
+    if (session->change_count == 0)
+        drop_held(session);
+    if (clock_ms() - session->stored_ms >= interval && !store_idle(session, err))
+        return false;
+    return tell_durable(session, 0, err);
+}
+
+/* --- the loop --- */
+
+/* A stop ends between groups: the one in hand is finished when its transaction is whole. */
+static bool stop_here(struct session *session, struct err *err)
+{
+    if (!session->is_in_transaction && has_group(session) && !finish_group(session, err))
+        return false;
+    return tell_durable(session, FINAL_FLUSH_MS, err) && err_set(err, ERR_STOP, "stopped");
+}
+
+static bool finish_reached(struct session *session, struct err *err)
+{
+    session->idle_lsn = MAX_OF(session->idle_lsn, session->stored.lsn);
+    return store_idle(session, err) && tell_durable(session, FINAL_FLUSH_MS, err);
+}
+
+static bool follow_on(struct session *session, struct err *err)
+{
+    struct queue *queue = stream_reader_queue(session->reader);
+    while (!session->is_reached) {
+        void *item = NULL;
+        if (stop_raised(session->engine->soft) && !session->is_started)
+            return stop_here(session, err);
+        enum queue_result result = queue_pop(queue, &item, 0);
+        if (result == QUEUE_TIMEOUT) { /* no input waits: what is whole commits now */
+            if (!when_idle(session, err))
+                return false;
+            result = queue_pop(queue, &item, IDLE_POP_MS);
+        }
+        if (result == QUEUE_CLOSED)
+            return err_set(err, ERR_NONE, "reader ended"); /* its own error says why */
+        if (result == QUEUE_OK && !take_batch(session, item, err))
+            return false;
+        metrics_set(session->engine->metrics, METRIC_QUEUE_BYTES, queue_bytes(queue));
+    }
+    return finish_reached(session, err);
+}
+
+/* --- a session --- */
+
+static bool open_target(struct session *session, struct err *err)
+{
+    struct engine *engine = session->engine;
+    AUTO(str_free) char *name = engine_name(engine, "apply");
+    struct postgres_options options = {
+        .url = engine->settings->target,
+        .application_name = name,
+        .slot = engine->slot,
+        .tables = &session->tables,
+        .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
+        .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
+        .stop = engine->hard,
+        .metrics = engine->metrics,
+    };
+    return keeper_tables(engine->keeper, engine->slot, &session->tables, err) &&
+           handover_new(&session->tables, &engine->pipeline, &session->handover, err) &&
+           postgres_open(&options, &session->target, err) &&
+           session->target->ops->load(session->target, &session->stored, err);
+}
+
+static bool run_session(struct session *session, struct err *err)
+{
+    struct engine *engine = session->engine;
+    AUTO(str_free) char *name = engine_name(engine, "stream");
+    if (!open_target(session, err))
+        return false;
+    session->end = session->stored;
+    session->stored_ms = clock_ms();
+    atomic_store(&engine->durable, session->stored.lsn);
+    if (session->until && session->stored.lsn >= session->until)
+        return true;
+    struct stream_options options = {
+        .url = engine->settings->source,
+        .slot = engine->slot,
+        .publication = engine->publication,
+        .application_name = name,
+        .system_id = engine->system_id,
+        .timeline = engine->pipeline.timeline,
+        .target_version = engine->target_version,
+        .wants_text = engine->wants_text,
+        .batch_bytes = BATCH_BYTES,
+        .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
+        .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
+        .stop = session->reader_stop,
+        .metrics = engine->metrics,
+    };
+    return stream_reader_start(&options, &session->stored, session->reader_stop,
+                               (size_t)engine->settings->queue_bytes, &session->reader, err) &&
+           follow_on(session, err);
+}
+
+static void close_session(struct session *session, struct err *err)
+{
+    struct err why = {0};
+    stream_reader_stop(&session->reader, &why, &session->engine->wants_text);
+    /* The applier noticed the end of the queue only: the reader knows the reason. */
+    if (err->kind == ERR_NONE)
+        (void)err_copy(err, &why);
+    if (session->target)
+        session->target->ops->free(&session->target);
+    drop_held(session);
+    free(session->held);
+    free(session->changes);
+    arena_free(&session->arena);
+    stop_free(&session->reader_stop);
+    handover_free(&session->handover);
+    keeper_tables_release(&session->tables);
+}
+
+static bool follow_once(struct engine *engine, uint64_t until, struct err *err)
+{
+    struct session session = {
+        .engine = engine,
+        .until = until,
+        .reader_stop = stop_new(),
+        .arena = arena_new(),
+    };
+    *err = (struct err){0};
+    bool is_done = run_session(&session, err);
+    struct err unused = {0};
+    close_session(&session, is_done ? &unused : err);
+    return is_done;
+}
+
+bool engine_follow(struct engine *engine, uint64_t until, struct err *err)
+{
+    while (!follow_once(engine, until, err)) {
+        if (stop_raised(engine->soft))
+            return err->kind == ERR_STOP || err->kind == ERR_RETRY
+                       ? err_set(err, ERR_STOP, "stopped")
+                       : false;
+        if (!engine->has_started || !engine_reconnect(engine, err))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,262 @@
+/* The main thread's part: signals by signalfd, progress, joins. And the engine thread's order of
+ * stages. See run.h. */
+#include "pipeline/run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "metrics/http.h"
+#include "pg/lsn.h"
+#include "pipeline/control.h"
+#include "pipeline/engine.h"
+#include "pipeline/progress.h"
+#include "pipeline/work_dir.h"
+#include "source/slot.h"
+
+enum { TICK_MS = 500, GRACE_MS = 3500 };
+
+struct run {
+    struct engine engine;
+    struct http *http;
+    struct control *control;
+    struct stop *ended;    /* raised by the engine thread as its last act */
+    atomic_bool is_copied; /* the copy is over: a signal is the usual end from now on */
+    struct err err;        /* the engine thread's; read after it has ended */
+};
+
+/* --- the engine thread --- */
+
+static bool find_until(struct engine *engine, struct err *err)
+{
+    AUTO(conn_free) struct conn *source = NULL;
+    uint64_t end = 0;
+    if (!engine->settings->until[0])
+        return true;
+    if (!engine_connect(engine, true, "until", &source, err) || !source_end(source, &end, err))
+        return false;
+    if (strcmp(engine->settings->until, "now") == 0)
+        engine->until = end;
+    return true;
+}
+
+/* The newest end position of all tables: from there on the target is a state of the source. */
+static bool catch_up(struct engine *engine, struct err *err)
+{
+    AUTO(conn_free) struct conn *source = NULL;
+    AUTO(keeper_tables_release) struct keeper_tables tables = KEEPER_TABLES_INIT;
+    uint64_t end = engine->pipeline.schema_lsn;
+    uint64_t unused = 0;
+    if (!keeper_tables(engine->keeper, engine->slot, &tables, err) ||
+        !engine_connect(engine, true, "until", &source, err) ||
+        !source_end(source, &unused, err)) /* the stream passes `end` soon, even if idle */
+        return false;
+    for (size_t i = 0; i < tables.count; i++)
+        end = MAX_OF(end, tables.items[i].end_lsn);
+    metrics_set(engine->metrics, METRIC_PHASE, METRICS_CATCHING_UP);
+    return engine_follow(engine, end, err);
+}
+
+static bool retry(struct engine *engine, bool (*stage)(struct engine *, struct err *),
+                  struct err *err)
+{
+    *err = (struct err){0};
+    while (!stage(engine, err))
+        if (!engine_reconnect(engine, err))
+            return false;
+    return true;
+}
+
+static bool reload(struct engine *engine, struct err *err)
+{
+    bool is_found = false;
+    keeper_pipeline_release(&engine->pipeline);
+    return keeper_load(engine->keeper, &is_found, &engine->pipeline, err);
+}
+
+static bool finish_copy(struct engine *engine, struct err *err)
+{
+    if (engine->pipeline.phase == KEEPER_FOLLOWING)
+        return true;
+    return engine_copy(engine, err) && retry(engine, reload, err) && retry(engine, catch_up, err) &&
+           engine_keys(engine, err);
+}
+
+static bool run_stages(struct run *run, struct err *err)
+{
+    struct engine *engine = &run->engine;
+    if (!engine_check(engine, err) || !engine_prepare(engine, err))
+        return false;
+    engine->has_started = true;
+    run->control = control_start(engine);
+    if (!finish_copy(engine, err))
+        return false;
+    atomic_store(&run->is_copied, true);
+    metrics_set(engine->metrics, METRIC_PHASE, METRICS_FOLLOWING);
+    log_info("following");
+    if (!retry(engine, find_until, err) || !engine_follow(engine, engine->until, err))
+        return false;
+    return retry(engine, engine_sequences, err);
+}
+
+static void *engine_main(void *arg)
+{
+    struct run *run = arg;
+    log_thread("engine");
+    bool is_good = run_stages(run, &run->err);
+    if (is_good)
+        run->err = (struct err){0};
+    struct err verdict = {0};
+    control_stop(&run->control, &verdict);
+    if (verdict.kind != ERR_NONE)
+        (void)err_copy(&run->err, &verdict);
+    conn_free(&run->engine.creator);
+    conn_free(&run->engine.keeper);
+    stop_raise(run->ended);
+    return NULL;
+}
+
+/* --- the main thread --- */
+
+static int signal_descriptor(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The first signal asks for the end of the group in hand, a copy breaks off at once; when that
+ * takes too long, or with the second signal, everything is broken off. */
+static void take_signal(struct run *run, int fd, int64_t *hard_at)
+{
+    struct signalfd_siginfo info;
+    if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    log_info("stopping (signal %u)", info.ssi_signo);
+    metrics_set(run->engine.metrics, METRIC_PHASE, METRICS_STOPPING);
+    bool is_second = stop_raised(run->engine.soft);
+    stop_raise(run->engine.soft);
+    *hard_at = clock_ms() + GRACE_MS;
+    if (is_second || !atomic_load(&run->is_copied))
+        stop_raise(run->engine.hard);
+}
+
+static void wait_for_end(struct run *run, int signal_fd)
+{
+    AUTO(progress_free)
+    struct progress *progress = progress_new(run->engine.settings, run->engine.metrics);
+    int64_t hard_at = INT64_MAX;
+    while (!stop_raised(run->ended)) {
+        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
+                               {.fd = stop_fd(run->ended), .events = POLLIN}};
+        if (poll(fds, COUNT_OF(fds), TICK_MS) > 0 && fds[0].revents)
+            take_signal(run, signal_fd, &hard_at);
+        if (clock_ms() >= hard_at)
+            stop_raise(run->engine.hard);
+        progress_show(progress);
+    }
+}
+
+static void drop_slot_if_asked(struct run *run)
+{
+    struct engine *engine = &run->engine;
+    AUTO(conn_free) struct conn *source = NULL;
+    struct err err = {0};
+    bool is_dropped = false;
+    struct conn_options options = {
+        .url = engine->settings->source, .what = "source", .application_name = engine->name_prefix};
+    if (!conn_open(&options, &source, &err) ||
+        !slot_wait_free(source, engine->slot, engine->name_prefix, NULL, 10000, &err) ||
+        !slot_drop(source, engine->slot, &is_dropped, &err))
+        log_err(LOG_ERROR, &err);
+    else
+        log_warn("slot %s is dropped", engine->slot);
+}
+
+static int report_end(struct run *run)
+{
+    char lsn[LSN_TEXT];
+    const struct settings *settings = run->engine.settings;
+    uint64_t durable = atomic_load(&run->engine.durable);
+    if (run->err.kind == ERR_NONE || (run->err.kind == ERR_STOP && durable))
+        (void)printf("position %s\n", lsn_format(durable, lsn));
+    (void)fflush(stdout);
+    if (run->err.kind == ERR_STOP) /* a follower's usual end; cut short only before a goal */
+        return settings->until[0] || !atomic_load(&run->is_copied) ? 3 : 0;
+    if (run->err.kind == ERR_NONE)
+        return 0;
+    log_err(LOG_ERROR, &run->err);
+    return err_exit_code(&run->err);
+}
+
+static void run_release(struct run *run)
+{
+    struct engine *engine = &run->engine;
+    http_free(&run->http);
+    work_dir_remove(&engine->work_dir);
+    pattern_list_release(&engine->patterns);
+    keeper_pipeline_release(&engine->pipeline);
+    schema_tools_release(&engine->tools);
+    free(engine->slot);
+    free(engine->publication);
+    free(engine->database);
+    free(engine->system_id);
+    free(engine->name_prefix);
+    free(engine->created_snapshot);
+    stop_free(&engine->soft);
+    stop_free(&engine->hard);
+    stop_free(&run->ended);
+    metrics_free(&engine->metrics);
+}
+
+static bool start(struct run *run, struct err *err)
+{
+    struct engine *engine = &run->engine;
+    const struct settings *settings = engine->settings;
+    if (!pattern_list_parse(&settings->tables, &engine->patterns, err) ||
+        !work_dir_make(&engine->work_dir, err))
+        return false;
+    if (!settings->listen[0])
+        return true;
+    run->http = http_start(settings->listen, engine->metrics,
+                           settings->slot[0] ? settings->slot : "trunkline", err);
+    return run->http != NULL;
+}
+
+int run_pipeline(const struct settings *settings)
+{
+    AUTO(run_release) struct run run = {.engine = {.settings = settings}};
+    pthread_t thread;
+    run.engine.soft = stop_new();
+    run.engine.hard = stop_new();
+    run.engine.metrics = metrics_new();
+    run.ended = stop_new();
+    int signal_fd = signal_descriptor();
+    if (signal_fd < 0 || !start(&run, &run.err)) {
+        log_err(LOG_ERROR, &run.err);
+        return err_exit_code(&run.err);
+    }
+    if (pthread_create(&thread, NULL, engine_main, &run) != 0)
+        abort();
+    wait_for_end(&run, signal_fd);
+    (void)pthread_join(thread, NULL);
+    (void)close(signal_fd);
+    bool has_hit_bound = run.err.kind == ERR_FATAL && strstr(run.err.text, "max_slot_wal (");
+    if (has_hit_bound && settings->max_slot_wal_action == SLOT_WAL_DROP)
+        drop_slot_if_asked(&run);
+    return report_end(&run);
+}
