@@ -44,8 +44,14 @@ static const char columns_sql[] =
     " pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnum,"
     " a.attgenerated <> '', a.attidentity = 'a', a.attnotnull,"
     " a.attnum = ANY (ii.indkey[0:ii.indnkeyatts - 1]),"
-    " a.attnum = ANY (pi.indkey[0:pi.indnkeyatts - 1])"
+    " a.attnum = ANY (pi.indkey[0:pi.indnkeyatts - 1]), shown.oid, shown.typmod"
     " FROM (" USER_TABLES ") t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid"
+    " CROSS JOIN LATERAL (WITH RECURSIVE base (oid, typmod) AS ("
+    "   SELECT a.atttypid, a.atttypmod"
+    "   UNION ALL SELECT d.typbasetype, d.typtypmod"
+    "   FROM base JOIN pg_catalog.pg_type d ON d.oid = base.oid AND d.typtype = 'd')"
+    "  SELECT base.oid, base.typmod FROM base JOIN pg_catalog.pg_type b ON b.oid = base.oid"
+    "  WHERE b.typtype <> 'd') shown"
     " LEFT JOIN pg_catalog.pg_index ii ON ii.indexrelid = t.identity_index"
     " LEFT JOIN pg_catalog.pg_index pi ON pi.indexrelid = t.primary_index"
     " WHERE a.attnum > 0 AND NOT a.attisdropped"
@@ -65,6 +71,9 @@ static void column_read(const struct rows *rows, int row, struct column *column)
         .is_not_null = rows_bool(rows, row, 9),
         .is_identity_key = rows_bool(rows, row, 10),
         .is_primary_key = rows_bool(rows, row, 11),
+        .base_oid = rows_oid(rows, row, 12),
+        .shown_oid = rows_oid(rows, row, 12),
+        .shown_typmod = (int32_t)rows_int(rows, row, 13),
     };
 }
 

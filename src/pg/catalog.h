@@ -14,6 +14,8 @@ struct column {
     char *type_full; /* format_type(type, modifier): as in CREATE TABLE */
     uint32_t type_oid;
     int32_t typmod;
+    uint32_t shown_oid;   /* the type as results describe it: a domain's base type */
+    int32_t shown_typmod; /* and its modifier */
     int16_t attnum;
     bool is_generated;       /* GENERATED ALWAYS AS (…) STORED: never written */
     bool is_identity_always; /* GENERATED ALWAYS AS IDENTITY */

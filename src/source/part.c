@@ -148,20 +148,27 @@ static bool is_same_file(struct conn *source, const struct table *table, bool *r
     return true;
 }
 
+/* A result's description names the type below a domain, with the domain's own modifier. */
+static bool is_same_column(const struct rows *rows, int index, const struct column *column)
+{
+    bool is_domain = column->base_oid != column->type_oid;
+    return strcmp(rows_name(rows, index), column->name) == 0 &&
+           rows_type(rows, index) == column->base_oid &&
+           (is_domain || rows_typmod(rows, index) == column->typmod);
+}
+
 /* An empty SELECT * is described by the columns of now. */
 static bool has_same_columns(struct conn *source, const struct table *table, bool *ret_is_same,
                              struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    AUTO(str_free)
-    char *sql = quote_sql("SELECT * FROM ONLY %I.%I LIMIT 0", table->schema, table->name);
+    AUTO(str_free) char *sql =
+        quote_sql("SELECT * FROM ONLY %I.%I LIMIT 0", table->schema, table->name);
     if (!conn_query(source, sql, &rows, err))
         return false;
     *ret_is_same = rows_columns(rows) == (int)table->column_count;
     for (int i = 0; *ret_is_same && i < rows_columns(rows); i++)
-        *ret_is_same = strcmp(rows_name(rows, i), table->columns[i].name) == 0 &&
-                       rows_type(rows, i) == table->columns[i].type_oid &&
-                       rows_typmod(rows, i) == table->columns[i].typmod;
+        *ret_is_same = is_same_column(rows, i, &table->columns[i]);
     return true;
 }
 
