@@ -36,9 +36,18 @@ const struct fact *facts_find(const struct facts *facts, enum fact_kind kind, ui
                               uint32_t oid)
 {
     struct fact key = {.kind = kind, .catalog = catalog, .oid = oid};
-    if (!facts->count)
-        return NULL;
-    return bsearch(&key, facts->items, facts->count, sizeof(key), compare);
+    const struct fact *found = NULL;
+    if (facts->count)
+        found = bsearch(&key, facts->items, facts->count, sizeof(key), compare);
+    while (found && found > facts->items && compare(found - 1, &key) == 0)
+        found--;
+    return found;
+}
+
+const struct fact *fact_next(const struct facts *facts, const struct fact *fact)
+{
+    const struct fact *next = fact + 1;
+    return next < facts->items + facts->count && compare(fact, next) == 0 ? next : NULL;
 }
 
 static const char *next_field(const char **at)

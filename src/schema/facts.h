@@ -13,17 +13,17 @@
 #include "schema/toc.h"
 
 enum fact_kind {
-    FACT_OBJECT = 'o',     /* a: type, b: identity, as pg_identify_object() */
-    FACT_REPEATABLE = 'r', /* its command works on an object that exists */
-    FACT_POPULATED = 'p',  /* a materialised view with data */
-    FACT_LEFT_OUT = 'x',   /* by the selection; a: "part" when it is part of a left-out table */
-    FACT_NOT_OWNED = 'd',  /* a sequence whose owner is left out */
-    FACT_OWNER = 'O',      /* a: a role that owns something */
-    FACT_GRANTEE = 'A',    /* a: a role that grants name */
-    FACT_GRANTOR = 'G',    /* a: a role whose rights or name it takes to repeat a grant */
-    FACT_POLICY_ROLE = 'P',
-    FACT_MAPPING = 'U',    /* a: the tag of a user mapping, b: its role; "" for public */
-    FACT_TABLESPACE = 'T', /* a: its name */
+    FACT_OBJECT = 'o',      /* a: type, b: identity, as pg_identify_object() */
+    FACT_REPEATABLE = 'r',  /* its command works on an object that exists */
+    FACT_POPULATED = 'p',   /* a materialised view with data */
+    FACT_LEFT_OUT = 'x',    /* by the selection; a: "part" when it is part of a left-out table */
+    FACT_NOT_OWNED = 'd',   /* a sequence whose owner is left out */
+    FACT_OWNER = 'O',       /* a: a role that owns something */
+    FACT_GRANTEE = 'A',     /* a: a role that grants on the object name */
+    FACT_GRANTOR = 'G',     /* a: a role as which a grant on the object must be repeated */
+    FACT_POLICY_ROLE = 'P', /* a: a role that the policy names */
+    FACT_MAPPING = 'U',     /* a: the tag of a user mapping, b: its role; "" for public */
+    FACT_TABLESPACE = 'T',  /* a: its name */
 };
 
 struct fact {
@@ -53,9 +53,11 @@ void facts_release(struct facts *facts); /* AUTO handler */
 bool facts_save(const struct facts *facts, const char *path, struct err *err);
 bool facts_load(const char *path, struct facts *ret_facts, struct err *err);
 
-/* The fact of this kind about this object; NULL when there is none. Borrowed from facts. */
+/* The first fact of this kind about this object; NULL when there is none. Borrowed from facts.
+ * fact_next() gives the next one of the same kind and object, or NULL. */
 const struct fact *facts_find(const struct facts *facts, enum fact_kind kind, uint32_t catalog,
                               uint32_t oid);
+const struct fact *fact_next(const struct facts *facts, const struct fact *fact);
 
 /* Fills in what the entries hold of it, then stages and what is left out. toc borrows from
  * facts. */

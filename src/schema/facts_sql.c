@@ -31,39 +31,53 @@ const char facts_objects_sql[] =
     "     (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     "  ) x(owner))";
 
-/* Grants: what pg_shdepend has, and grants to or by a pinned role, from the lists themselves. */
-#define ACLS                                                                              \
-    "(SELECT relowner, acl.* FROM pg_catalog.pg_class,"                                   \
-    "  pg_catalog.aclexplode(relacl) acl WHERE oid >= 16384"                              \
-    " UNION ALL SELECT c.relowner, acl.* FROM pg_catalog.pg_attribute a"                  \
-    "  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid,"                                 \
-    "  pg_catalog.aclexplode(a.attacl) acl WHERE c.oid >= 16384 AND a.attacl IS NOT NULL" \
-    " UNION ALL SELECT nspowner, acl.* FROM pg_catalog.pg_namespace,"                     \
-    "  pg_catalog.aclexplode(nspacl) acl WHERE oid >= 16384 OR nspname = 'public'"        \
-    " UNION ALL SELECT typowner, acl.* FROM pg_catalog.pg_type,"                          \
-    "  pg_catalog.aclexplode(typacl) acl WHERE oid >= 16384"                              \
-    " UNION ALL SELECT proowner, acl.* FROM pg_catalog.pg_proc,"                          \
-    "  pg_catalog.aclexplode(proacl) acl WHERE oid >= 16384"                              \
-    ") AS acl(owner, grantor, grantee, privilege, is_grantable)"
+/* Access lists: catalog, oid, owner, the list and what it is when nobody granted anything.
+ * Of built-in objects as well: pg_dump dumps what was changed there. */
+#define LISTS                                                                             \
+    "(SELECT 1259::pg_catalog.oid, oid, relowner, relacl, pg_catalog.acldefault("         \
+    "   CASE relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r' END, relowner)"                 \
+    "  FROM pg_catalog.pg_class WHERE relacl IS NOT NULL"                                 \
+    " UNION ALL SELECT 1259, a.attrelid, c.relowner, a.attacl, NULL"                      \
+    "  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"   \
+    "  WHERE a.attacl IS NOT NULL"                                                        \
+    " UNION ALL SELECT 2615, oid, nspowner, nspacl, pg_catalog.acldefault('n', nspowner)" \
+    "  FROM pg_catalog.pg_namespace WHERE nspacl IS NOT NULL"                             \
+    " UNION ALL SELECT 1247, oid, typowner, typacl, pg_catalog.acldefault('T', typowner)" \
+    "  FROM pg_catalog.pg_type WHERE typacl IS NOT NULL"                                  \
+    " UNION ALL SELECT 1255, oid, proowner, proacl, pg_catalog.acldefault('f', proowner)" \
+    "  FROM pg_catalog.pg_proc WHERE proacl IS NOT NULL"                                  \
+    ") AS list(c, o, owner, acl, usual)"
+
+/* An owner is named in the commands only when its own rights are not the usual ones. */
+#define OWN_RIGHTS(acl)                                                          \
+    "(SELECT pg_catalog.string_agg(privilege_type, ',' ORDER BY privilege_type)" \
+    " FROM pg_catalog.aclexplode(" acl ") WHERE grantee = owner)"
 
 const char facts_roles_sql[] =
-    "SELECT DISTINCT 'A', 0::oid, 0::oid, pg_catalog.pg_get_userbyid(x.role)::text, '' FROM ("
-    "  SELECT refobjid FROM pg_catalog.pg_shdepend WHERE deptype = 'a' AND dbid ="
+    "SELECT DISTINCT 'A', x.c, x.o, pg_catalog.pg_get_userbyid(x.role)::text, '' FROM ("
+    "  SELECT classid, objid, refobjid FROM pg_catalog.pg_shdepend WHERE deptype = 'a'"
+    "   AND classid NOT IN (1259, 2615, 1247, 1255) AND dbid ="
     "   (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
-    "  UNION SELECT acl.grantee FROM " ACLS " WHERE grantee = 10 AND owner <> 10) x(role)"
-    " UNION ALL (SELECT DISTINCT 'G', 0::oid, 0::oid, pg_catalog.pg_get_userbyid(x.role)::text, '' "
-    "FROM ("
-    "  SELECT defaclrole FROM pg_catalog.pg_default_acl"
-    "  UNION SELECT acl.grantor FROM " ACLS " WHERE grantor <> owner) x(role))"
-    " UNION ALL SELECT 'P', 3256, p.oid, pg_catalog.pg_get_userbyid(r.oid)::text, ''"
-    "  FROM pg_catalog.pg_policy p, unnest(p.polroles) r(oid) WHERE r.oid <> 0"
-    " UNION ALL SELECT 'U', 0::oid, 0::oid, pg_catalog.translate("
-    "   'USER MAPPING ' || usename || ' SERVER ' || srvname, E'\\r\\n', '  '),"
-    "   CASE WHEN umuser = 0 THEN '' ELSE usename END FROM pg_catalog.pg_user_mappings"
-    " UNION ALL (SELECT DISTINCT 'T', 0::oid, 0::oid, s.spcname::text, '' FROM pg_catalog.pg_class "
-    "c"
-    "  JOIN pg_catalog.pg_tablespace s ON s.oid = c.reltablespace"
-    "  WHERE c.oid >= 16384 AND c.relpersistence <> 't')";
+    "  UNION SELECT list.c, list.o, e.grantee FROM " LISTS
+    "   CROSS JOIN LATERAL pg_catalog.aclexplode(list.acl) e WHERE e.grantee <> 0"
+    "   AND (e.grantee <> owner OR " OWN_RIGHTS("acl") " IS DISTINCT FROM " OWN_RIGHTS(
+        "usual") ")) x(c, o, role)"
+                 " UNION ALL (SELECT DISTINCT 'G', x.c, x.o, "
+                 "pg_catalog.pg_get_userbyid(x.role)::text, ''"
+                 "  FROM (SELECT 826::pg_catalog.oid, oid, defaclrole FROM "
+                 "pg_catalog.pg_default_acl"
+                 "   UNION SELECT list.c, list.o, e.grantor FROM " LISTS
+                 "   CROSS JOIN LATERAL pg_catalog.aclexplode(list.acl) e WHERE e.grantor <> owner"
+                 "  ) x(c, o, role))"
+                 " UNION ALL SELECT 'P', 3256, p.oid, pg_catalog.pg_get_userbyid(r.oid)::text, ''"
+                 "  FROM pg_catalog.pg_policy p, unnest(p.polroles) r(oid) WHERE r.oid <> 0"
+                 " UNION ALL SELECT 'U', 0::oid, 0::oid, pg_catalog.translate("
+                 "   'USER MAPPING ' || usename || ' SERVER ' || srvname, E'\\r\\n', '  '),"
+                 "   CASE WHEN umuser = 0 THEN '' ELSE usename END FROM pg_catalog.pg_user_mappings"
+                 " UNION ALL (SELECT DISTINCT 'T', 0::oid, 0::oid, s.spcname::text, ''"
+                 "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_tablespace s ON s.oid = "
+                 "c.reltablespace"
+                 "  WHERE c.oid >= 16384 AND c.relpersistence <> 't')";
 
 /* What depends on tables that are not selected, down to the last: pg_depend's rows from what is
  * referred to; and backwards over internal ones, because a view goes with its rule. A sequence

@@ -125,32 +125,114 @@ static bool is_mapping(const struct toc_entry *entry, const char *tag)
            strncmp(entry->rest + 2, tag, len) == 0 && strchr(" ", entry->rest[2 + len]);
 }
 
-static bool leave_out_of(const struct facts *facts, struct toc_entry *entry,
-                         const struct names *roles)
+/* The roles that entries name, as far as this target cannot have them named. */
+struct refused {
+    struct names grantees;
+    struct names grantors;
+    struct names others; /* of policies and user mappings */
+};
+
+static void refused_release(struct refused *refused)
+{
+    names_release(&refused->grantees);
+    names_release(&refused->grantors);
+    names_release(&refused->others);
+}
+
+static bool is_refused(const struct refused *refused, const struct fact *fact)
+{
+    switch (fact->kind) {
+    case FACT_GRANTEE:
+        return strv_has(&refused->grantees.missing, fact->a);
+    case FACT_GRANTOR:
+        return strv_has(&refused->grantors.missing, fact->a) ||
+               strv_has(&refused->grantors.unusable, fact->a);
+    case FACT_POLICY_ROLE:
+        return strv_has(&refused->others.missing, fact->a);
+    case FACT_MAPPING:
+        return strv_has(&refused->others.missing, fact->b);
+    case FACT_OBJECT:
+    case FACT_REPEATABLE:
+    case FACT_POPULATED:
+    case FACT_LEFT_OUT:
+    case FACT_NOT_OWNED:
+    case FACT_OWNER:
+    case FACT_TABLESPACE:
+        return false;
+    }
+    return false;
+}
+
+static bool object_is_refused(const struct facts *facts, const struct refused *refused,
+                              enum fact_kind kind, uint32_t catalog, uint32_t oid)
+{
+    const struct fact *fact = facts_find(facts, kind, catalog, oid);
+    while (fact && !is_refused(refused, fact))
+        fact = fact_next(facts, fact);
+    return fact != NULL;
+}
+
+static bool grants_are_refused(const struct facts *facts, const struct refused *refused,
+                               uint32_t catalog, uint32_t oid)
+{
+    return object_is_refused(facts, refused, FACT_GRANTEE, catalog, oid) ||
+           object_is_refused(facts, refused, FACT_GRANTOR, catalog, oid);
+}
+
+/* Whether a role is refused of which an object that is not in the dump (built in, or a member of
+ * an extension) has grants: the entries of such grants do not tell the object. */
+static bool foreign_grant_is_refused(const struct facts *facts, const struct refused *refused)
 {
     for (size_t i = 0; i < facts->count; i++) {
         const struct fact *fact = &facts->items[i];
-        if (fact->kind == FACT_POLICY_ROLE && entry->kind == TOC_POLICY &&
-            fact->oid == entry->oid && strv_has(&roles->missing, fact->a))
-            return true;
-        if (fact->kind == FACT_MAPPING && is_mapping(entry, fact->a) &&
-            strv_has(&roles->missing, fact->b))
+        if ((fact->kind == FACT_GRANTEE || fact->kind == FACT_GRANTOR) &&
+            is_refused(refused, fact) && !facts_find(facts, FACT_OBJECT, fact->catalog, fact->oid))
             return true;
     }
     return false;
 }
 
-static void leave_out_entries(const struct facts *facts, struct toc *toc, const struct names *roles,
-                              struct strv *warnings)
+static bool mapping_is_refused(const struct facts *facts, const struct refused *refused,
+                               const struct toc_entry *entry)
 {
+    const struct fact *fact = facts_find(facts, FACT_MAPPING, 0, 0);
+    while (fact && !(is_mapping(entry, fact->a) && is_refused(refused, fact)))
+        fact = fact_next(facts, fact);
+    return fact != NULL;
+}
+
+static bool entry_is_refused(const struct facts *facts, const struct refused *refused,
+                             const struct toc *toc, const struct toc_entry *entry,
+                             bool foreign_is_refused)
+{
+    const struct toc_entry *object = entry->dep_count ? toc_find(toc, entry->deps[0]) : NULL;
+    if (entry->kind == TOC_POLICY)
+        return object_is_refused(facts, refused, FACT_POLICY_ROLE, entry->catalog, entry->oid);
+    if (entry->kind == TOC_USER_MAPPING)
+        return mapping_is_refused(facts, refused, entry);
+    if (entry->kind == TOC_DEFAULT_ACL)
+        return grants_are_refused(facts, refused, entry->catalog, entry->oid);
+    if (entry->kind != TOC_ACL)
+        return false;
+    return object ? grants_are_refused(facts, refused, object->catalog, object->oid)
+                  : foreign_is_refused;
+}
+
+static void leave_out_refused(const struct facts *facts, const struct refused *refused,
+                              struct toc *toc, struct strv *warnings)
+{
+    bool foreign_is_refused = foreign_grant_is_refused(facts, refused);
     for (size_t i = 0; i < toc->count; i++) {
         struct toc_entry *entry = &toc->items[i];
-        if (entry->is_left_out || (entry->kind != TOC_POLICY && entry->kind != TOC_USER_MAPPING) ||
-            !leave_out_of(facts, entry, roles))
+        if (entry->is_left_out || !entry_is_refused(facts, refused, toc, entry, foreign_is_refused))
             continue;
         entry->is_left_out = true;
-        strv_take(warnings, str_fmt("%s is left out: the target lacks its role",
-                                    entry->identity ? entry->identity : entry->rest));
+        if (entry->kind == TOC_POLICY)
+            strv_take(warnings,
+                      str_fmt("policy %s is left out: the target lacks its role", entry->identity));
+        else if (entry->kind == TOC_USER_MAPPING)
+            strv_take(warnings, str_fmt("a user mapping is left out, the target lacks its role: %s",
+                                        entry->rest));
     }
     toc_leave_out(toc); /* comments on them too */
 }
@@ -179,42 +261,43 @@ static void warn(struct strv *warnings, const char *what, const char *lack,
     strv_take(warnings, str_fmt("%s: %s %s", what, lack, list));
 }
 
+static void warn_all(const struct names *owners, const struct refused *refused,
+                     const struct names *spaces, struct strv *warnings)
+{
+    static const char to_user[] = "everything will belong to the target's user";
+    static const char no_grants[] = "the privileges on some objects are left out";
+    static const char default_space[] = "the default tablespace is used";
+    static const char lacks[] = "the target lacks role";
+    static const char cannot[] = "the target's user may not act for role";
+    warn(warnings, to_user, lacks, &owners->missing);
+    warn(warnings, to_user, cannot, &owners->unusable);
+    warn(warnings, no_grants, lacks, &refused->grantees.missing);
+    warn(warnings, no_grants, lacks, &refused->grantors.missing);
+    warn(warnings, no_grants, cannot, &refused->grantors.unusable);
+    warn(warnings, default_space, "the target lacks tablespace", &spaces->missing);
+    warn(warnings, default_space, "the target's user may not use tablespace", &spaces->unusable);
+}
+
 bool present_limits(struct conn *target, const struct facts *facts, struct toc *toc,
                     struct present_limits *ret_limits, struct strv *warnings, struct err *err)
 {
     AUTO(names_release) struct names owners = {0};
-    AUTO(names_release) struct names grantees = {0};
-    AUTO(names_release) struct names grantors = {0};
-    AUTO(names_release) struct names others = {0};
+    AUTO(refused_release) struct refused refused = {0};
     AUTO(names_release) struct names spaces = {0};
     AUTO(str_free)
     char *sql = str_fmt(roles_sql, conn_version(target) >= 160000 ? "SET" : "MEMBER");
     if (!ask_names(target, facts, "O", sql, &owners, err) ||
-        !ask_names(target, facts, "A", sql, &grantees, err) ||
-        !ask_names(target, facts, "G", sql, &grantors, err) ||
-        !ask_names(target, facts, "PU", sql, &others, err) ||
+        !ask_names(target, facts, "A", sql, &refused.grantees, err) ||
+        !ask_names(target, facts, "G", sql, &refused.grantors, err) ||
+        !ask_names(target, facts, "PU", sql, &refused.others, err) ||
         !ask_names(target, facts, "T", tablespaces_sql, &spaces, err) ||
         !mark_mappings(target, toc, err))
         return false;
     *ret_limits = (struct present_limits){
         .without_owners = owners.missing.count || owners.unusable.count,
-        .without_privileges =
-            grantees.missing.count || grantors.missing.count || grantors.unusable.count,
         .without_tablespaces = spaces.missing.count || spaces.unusable.count,
     };
-    static const char to_user[] = "everything will belong to the target's user";
-    static const char no_grants[] = "no privileges are granted";
-    static const char lacks[] = "the target lacks role";
-    static const char cannot[] = "the target's user may not act for role";
-    warn(warnings, to_user, lacks, &owners.missing);
-    warn(warnings, to_user, cannot, &owners.unusable);
-    warn(warnings, no_grants, lacks, &grantees.missing);
-    warn(warnings, no_grants, lacks, &grantors.missing);
-    warn(warnings, no_grants, cannot, &grantors.unusable);
-    warn(warnings, "the default tablespace is used", "the target lacks tablespace",
-         &spaces.missing);
-    warn(warnings, "the default tablespace is used", "the target's user may not use tablespace",
-         &spaces.unusable);
-    leave_out_entries(facts, toc, &others, warnings);
+    warn_all(&owners, &refused, &spaces, warnings);
+    leave_out_refused(facts, &refused, toc, warnings);
     return true;
 }

@@ -157,8 +157,6 @@ static bool run_restore(const struct schema_job *job, int version, enum schema_s
         command_addf(&command, "--jobs=%d", job->jobs);
     if (limits->without_owners)
         command_add(&command, "--no-owner");
-    if (limits->without_privileges)
-        command_add(&command, "--no-privileges");
     if (limits->without_tablespaces)
         command_add(&command, "--no-tablespaces");
     command_addf(&command, "--use-list=%s", list);
@@ -215,10 +213,12 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
 {
     AUTO(buf_release) struct buf list = BUF_INIT;
     AUTO(str_free) char *list_path = command_file(job, list_name);
+    AUTO(strv_release) struct strv repeated = STRV_INIT; /* said by the first stage */
+    struct strv *warnings = stage == SCHEMA_TABLES ? &job->warnings : &repeated;
     struct present_limits limits;
     facts_apply(facts, toc);
     if (!end_leftovers(job, target, err) || !present_ask(target, toc, err) ||
-        !present_limits(target, facts, toc, &limits, &job->warnings, err) ||
+        !present_limits(target, facts, toc, &limits, warnings, err) ||
         !drop_invalid(target, toc, stage, err))
         return false;
     toc_write_list(toc, stage, &list);
