@@ -54,10 +54,11 @@ static void print_summary(const struct demo *demo)
     int64_t copied_bytes = engine->before.bytes + engine->now.bytes;
     (void)printf("database    %" PRId64 " tables, %s rows, %s\n", demo->size.tables,
                  text_count(demo->size.rows, rows), text_bytes(demo->size.bytes, bytes));
-    (void)printf("copy        %s rows, %s in %.1f s: %.1f MB/s\n",
+    (void)printf("copy        %s rows, %s in %.1f s: %.1f MB/s%s\n",
                  text_count(engine->before.rows + engine->now.rows, copied),
                  text_bytes(copied_bytes, bytes), (double)demo->copy_ms / 1000,
-                 (double)copied_bytes / 1000 / (double)MAX_OF(demo->copy_ms, 1));
+                 (double)copied_bytes / 1000 / (double)MAX_OF(demo->copy_ms, 1),
+                 engine->kills ? " (with what was copied before the kill)" : "");
     print_writers(demo);
     (void)printf("followed    %s transactions in %.1f s\n",
                  text_count(engine_transactions(engine), followed), (double)demo->follow_ms / 1000);

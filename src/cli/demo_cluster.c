@@ -65,10 +65,11 @@ static bool configure(const struct cluster *cluster, const struct place *place, 
     return place_write(place, name, text, err);
 }
 
+/* Not named as the engine's sessions are: it ends those that a killed engine has left. */
 bool cluster_connect(const struct cluster *cluster, const char *role, const char *options,
                      const struct stop *stop, struct conn **ret_conn, struct err *err)
 {
-    AUTO(str_free) char *application_name = str_fmt("trunkline:demo:%s", role);
+    AUTO(str_free) char *application_name = str_fmt("shop:%s", role);
     struct conn_options how = {.url = cluster->url,
                                .what = cluster->name,
                                .application_name = application_name,
