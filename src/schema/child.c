@@ -25,6 +25,7 @@ enum {
     FIRST_FREE_FD = 10,
     STDERR_KEPT = 4096,
     TERM_PATIENCE_MS = 2000,
+    WORKER_PATIENCE_MS = 1000,
 };
 
 struct child {
@@ -219,12 +220,23 @@ static void child_wait(struct child *child, const struct stop *stop, struct buf 
             kill_at = clock_ms() + TERM_PATIENCE_MS;
         }
     }
-    (void)kill(-child->pid, SIGKILL); /* workers that outlived it; it is not reaped yet */
+}
+
+/* After the child's end: its workers may still be cancelling what they run. The pipe ends with the
+ * last of them; who takes too long is killed (the group is still ours: it is not reaped yet). */
+static void workers_wait(struct child *child, struct buf *output, struct buf *errors)
+{
+    int64_t until = clock_ms() + WORKER_PATIENCE_MS;
+    int64_t left;
+    while (child->err_fd >= 0 && (left = until - clock_ms()) > 0) {
+        struct pollfd fd = {.fd = child->err_fd, .events = POLLIN};
+        if (poll(&fd, 1, (int)left) > 0 && !drain(child->err_fd, errors))
+            fd_close(&child->err_fd);
+        keep_tail(errors);
+    }
+    (void)kill(-child->pid, SIGKILL);
     if (child->out_fd >= 0)
         (void)drain(child->out_fd, output);
-    if (child->err_fd >= 0)
-        (void)drain(child->err_fd, errors);
-    keep_tail(errors);
 }
 
 static const char *base_name(const char *path)
@@ -244,6 +256,7 @@ bool child_run(const struct child_spec *spec, struct buf *output, struct err *er
     if (!child_start(spec, &child, err))
         return false;
     child_wait(&child, spec->stop, output, &errors);
+    workers_wait(&child, output, &errors);
     while (waitpid(child.pid, &status, 0) < 0 && errno == EINTR)
         ;
     fd_close(&child.pid_fd);
@@ -310,14 +323,14 @@ static char *line_after(const char *text, const char *word)
 bool child_fail(const char *program, const char *text, struct err *err)
 {
     AUTO(str_free) char *cause = line_after(text, "error: ");
-    AUTO(str_free) char *entry = line_after(text, "from TOC entry ");
+    AUTO(str_free) char *command = line_after(text, "\nCommand was: ");
     AUTO(str_free) char *hint = line_after(text, "\nHINT:  ");
     if (!cause)
         cause = str_dup_n(text, strcspn(text, "\n"));
     const char *our_hint = NULL;
     enum err_kind kind = classify(text, &our_hint);
-    (void)err_set(err, kind, "%s: %.500s%s%.200s%s", program, cause[0] ? cause : "failed",
-                  entry ? " (entry " : "", entry ? entry : "", entry ? ")" : "");
+    (void)err_set(err, kind, "%s: %.500s%s%.150s%s", program, cause[0] ? cause : "failed",
+                  command ? " (" : "", command ? command : "", command ? ")" : "");
     if (our_hint || hint)
         (void)err_hint(err, "%.200s", our_hint ? our_hint : hint);
     return false;

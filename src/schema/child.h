@@ -23,7 +23,7 @@ struct child_spec {
  * failure's class and text come from what it wrote on stderr. */
 bool child_run(const struct child_spec *spec, struct buf *output, struct err *err);
 
-/* Makes an error of what a PostgreSQL tool wrote on stderr: the error, its place in the dump and
- * its hint, but neither the detail (it holds rows' values) nor the command (it may hold
- * passwords). Always returns false. */
+/* Makes an error of what a PostgreSQL tool wrote on stderr: the error, the first line of
+ * the command and the hint, but neither the detail (it holds rows' values) nor the rest of the
+ * command (options may hold passwords). Always returns false. */
 bool child_fail(const char *program, const char *text, struct err *err);
