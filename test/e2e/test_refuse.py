@@ -129,6 +129,7 @@ def test_a_source_role_that_may_not_publish(pipe, plain_role):
 
 def test_a_target_role_that_may_not_create(pipe, plain_role):
     pipe.source.sql(TABLE)
+    pipe.target.sql(f"GRANT SET ON PARAMETER session_replication_role TO {plain_role}")
     is_refused(pipe, "GRANT CREATE ON DATABASE", plain_role, target=pipe.target.url(plain_role))
 
 
@@ -240,6 +241,7 @@ def test_a_keeper_that_is_not_ours(pipe):
 def test_a_keeper_of_another_pipeline(pipe):
     pipe.source.sql(TABLE)
     pipe.copy()
+    pipe.source.sql("SELECT pg_drop_replication_slot(%s)", pipe.slot)
     other = pipe.source.cluster.create_database(pipe.source.name + "_2")
     try:
         other.sql(TABLE)

@@ -101,7 +101,8 @@ class Database:
         return f"postgresql://{user}{secret}@127.0.0.1:{self.cluster.port}/{self.name}"
 
     def connect(self, user="postgres", autocommit=True, **options):
-        return psycopg.connect(self.url(user), autocommit=autocommit, **options)
+        return psycopg.connect(self.url(user), autocommit=autocommit, client_encoding="UTF8",
+                               **options)
 
     def sql(self, text, *parameters):
         """Runs one statement (several without parameters); returns the rows, if it has any."""

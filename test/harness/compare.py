@@ -23,7 +23,7 @@ SELECT schemaname, sequencename, last_value, increment_by FROM pg_sequences
 WHERE schemaname <> %s ORDER BY 1, 2"""
 SHOWN = 5
 FORMS = {"search_path": "", "extra_float_digits": 1, "datestyle": "ISO",
-         "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex", "client_encoding": "UTF8",
+         "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex",
          "statement_timeout": 0, "lock_timeout": 0, "idle_session_timeout": 0}
 
 

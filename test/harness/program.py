@@ -179,9 +179,11 @@ class Pipeline:
         return lsn(self.source.one("SELECT pg_logical_emit_message(true, 'test', '')::text"))
 
     def is_past(self, mark):
-        """Whether the copy is complete and the source is told a position beyond the mark."""
-        confirmed = self.confirmed()
-        return confirmed is not None and confirmed > mark and self.phase() == "following"
+        """Whether it follows and has told the source a position beyond the mark."""
+        rows = self.source.sql("SELECT confirmed_flush_lsn::text FROM pg_replication_slots"
+                               " WHERE slot_name = %s AND active AND confirmed_flush_lsn IS NOT NULL",
+                               self.slot)
+        return rows and lsn(rows[0][0]) > mark and self.phase() == "following"
 
     def catch_up(self, engine=None, timeout=60):
         """Waits until the target holds all that is committed now."""
