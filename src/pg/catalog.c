@@ -71,7 +71,6 @@ static void column_read(const struct rows *rows, int row, struct column *column)
         .is_not_null = rows_bool(rows, row, 9),
         .is_identity_key = rows_bool(rows, row, 10),
         .is_primary_key = rows_bool(rows, row, 11),
-        .base_oid = rows_oid(rows, row, 12),
         .shown_oid = rows_oid(rows, row, 12),
         .shown_typmod = (int32_t)rows_int(rows, row, 13),
     };

@@ -19,7 +19,7 @@ struct check { /* the connections of one check */
     struct conn *source;
     struct conn *target;
     bool is_known; /* the keeper holds this pipeline */
-    bool has_slot;
+    struct slot_state slot;
 };
 
 static bool refuse(struct err *err, const char *hint, const char *text)
@@ -84,7 +84,7 @@ static bool check_capacity(const struct check *check, struct err *err)
                     " pg_catalog.current_setting('max_replication_slots')::int",
                     &rows, err))
         return false;
-    if (!check->has_slot && rows_int(rows, 0, 2) >= rows_int(rows, 0, 3)) {
+    if (!check->slot.exists && rows_int(rows, 0, 2) >= rows_int(rows, 0, 3)) {
         (void)err_set(err, ERR_CONFIG, "the source has no free replication slot (%s of %s in use)",
                       rows_text(rows, 0, 2), rows_text(rows, 0, 3));
         return err_hint(err, "drop one that nobody needs, or raise max_replication_slots");
@@ -195,24 +195,49 @@ static bool check_keeper(struct check *check, struct err *err)
 
 /* --- the slot --- */
 
-static bool check_slot(struct check *check, struct err *err)
+static bool look_slot(struct check *check, struct err *err)
 {
-    struct engine *engine = check->engine;
-    AUTO(slot_state_release) struct slot_state state = {0};
-    if (!slot_look(check->source, engine->slot, &state, err))
+    if (!slot_look(check->source, check->engine->slot, &check->slot, err))
         return false;
-    check->has_slot = state.exists;
-    if (!state.exists)
-        return true;
-    if (!slot_check(&state, engine->slot, engine->database, err))
+    return !check->slot.exists ||
+           slot_check(&check->slot, check->engine->slot, check->engine->database, err);
+}
+
+/* Publication and slot bear one name, and only pipelines make publications of that name: one that
+ * this target's keeper does not know belongs to a pipeline with another target, which would lose
+ * changes if we took its slot. A slot alone, made by hand, is welcome. */
+static bool refuse_foreign(const struct check *check, struct err *err)
+{
+    const struct engine *engine = check->engine;
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {engine->publication};
+    if (!conn_query_params(check->source,
+                           "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", 1, params,
+                           &rows, err))
         return false;
-    bool is_ours = state.active_name && strncmp(state.active_name, engine->name_prefix,
-                                                strlen(engine->name_prefix)) == 0;
-    if (!state.is_active || is_ours)
+    if (rows_count(rows) == 0)
         return true;
-    (void)err_set(err, ERR_CONFIG, "slot \"%s\" is in use by pid %d (%s)", engine->slot,
-                  state.active_pid, state.active_name ? state.active_name : "unknown");
-    return err_hint(err, "stop that client, or name another slot with --slot");
+    (void)err_set(err, ERR_CONFIG,
+                  "publication \"%s\" exists on the source, but this target's keeper does not "
+                  "know it: it may belong to a pipeline with another target",
+                  engine->publication);
+    return err_hint(err, "name another slot with --slot; or remove that pipeline with tear-down "
+                         "if nobody needs it");
+}
+
+static bool check_slot(const struct check *check, struct err *err)
+{
+    const struct engine *engine = check->engine;
+    const struct slot_state *state = &check->slot;
+    bool is_ours =
+        check->is_known && state->active_name &&
+        strncmp(state->active_name, engine->name_prefix, strlen(engine->name_prefix)) == 0;
+    if (state->is_active && !is_ours) {
+        (void)err_set(err, ERR_CONFIG, "slot \"%s\" is in use by pid %d (%s)", engine->slot,
+                      state->active_pid, state->active_name ? state->active_name : "unknown");
+        return err_hint(err, "stop that client, or name another slot with --slot");
+    }
+    return check->is_known || refuse_foreign(check, err);
 }
 
 /* --- the tables --- */
@@ -462,22 +487,27 @@ static bool check_names(struct engine *engine, struct conn *source, struct err *
     return true;
 }
 
+static bool check_all(struct check *check, struct err *err)
+{
+    return check_versions(check, err) && check_names(check->engine, check->source, err) &&
+           check_source(check, err) && look_slot(check, err) && check_capacity(check, err) &&
+           check_replication(check, err) && check_same(check, err) && check_keeper(check, err) &&
+           check_slot(check, err) && check_replica_role(check, err) && check_creation(check, err);
+}
+
 bool engine_check(struct engine *engine, struct err *err)
 {
     AUTO(conn_free) struct conn *source = NULL;
     AUTO(conn_free) struct conn *target = NULL;
-    struct check check = {.engine = engine};
     if (!check_until(engine, err) || !url_check(engine->settings->source, "--source", err) ||
         !url_check(engine->settings->target, "--target", err) ||
         !engine_connect(engine, true, "check", &source, err) ||
         !engine_connect(engine, false, "check", &target, err))
         return false;
-    check.source = source;
-    check.target = target;
+    struct check check = {.engine = engine, .source = source, .target = target};
     engine->source_version = conn_version(source);
     engine->target_version = conn_version(target);
-    return check_versions(&check, err) && check_names(engine, source, err) &&
-           check_source(&check, err) && check_slot(&check, err) && check_capacity(&check, err) &&
-           check_replication(&check, err) && check_same(&check, err) && check_keeper(&check, err) &&
-           check_replica_role(&check, err) && check_creation(&check, err);
+    bool is_good = check_all(&check, err);
+    slot_state_release(&check.slot);
+    return is_good;
 }

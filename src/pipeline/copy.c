@@ -17,10 +17,12 @@
 #include "pipeline/hold.h"
 #include "schema/fingerprint.h"
 
-enum { ATTEMPTS_MAX = 50 };
+/* From the third attempt on the tables are locked against changes of their shape. */
+enum { ATTEMPTS_MAX = 50, ATTEMPT_LOCKS = 2 };
 
 struct attempt {
     struct engine *engine;
+    int number;         /* from 0 */
     struct conn *fresh; /* to the source, outside the snapshot */
     struct hold hold;
     struct table_list tables;  /* of the source, under S */
@@ -106,29 +108,42 @@ static bool read_tables(struct attempt *attempt, struct err *err)
 
 /* --- the snapshot --- */
 
-/* The tables that this attempt will read: their writers are waited for. */
-static bool unfinished_oids(struct attempt *attempt, char **ret_oids, struct err *err)
+/* The tables that this attempt will read: their OIDs, for the wait for their writers, and the
+ * command that locks them. */
+static bool unfinished(struct attempt *attempt, struct buf *oids, struct buf *lock_sql,
+                       struct err *err)
 {
     AUTO(table_list_release) struct table_list now = TABLE_LIST_INIT;
-    struct buf oids = BUF_INIT;
     if (!engine_tables(attempt->engine, attempt->fresh, &now, err))
         return false;
-    buf_putc(&oids, '{');
-    for (size_t i = 0; i < now.count; i++)
-        if (!is_finished(attempt, now.items[i].oid))
-            buf_fmt(&oids, "%s%u", oids.len > 1 ? "," : "", now.items[i].oid);
-    buf_putc(&oids, '}');
-    *ret_oids = buf_take(&oids);
+    buf_putc(oids, '{');
+    for (size_t i = 0; i < now.count; i++) {
+        const struct table *table = &now.items[i];
+        if (is_finished(attempt, table->oid))
+            continue;
+        buf_fmt(oids, "%s%u", oids->len > 1 ? "," : "", table->oid);
+        quote_add(lock_sql, "%s ONLY %I.%I", lock_sql->len ? "," : "LOCK TABLE", table->schema,
+                  table->name);
+    }
+    buf_putc(oids, '}');
+    if (lock_sql->len)
+        buf_puts(lock_sql, " IN ACCESS SHARE MODE");
     return true;
 }
 
 static bool take_snapshot(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
-    AUTO(str_free) char *oids = NULL;
+    AUTO(buf_release) struct buf oids = BUF_INIT;
+    AUTO(buf_release) struct buf lock_sql = BUF_INIT;
     if (engine->creator)
         return hold_created(engine, &attempt->hold, err);
-    return unfinished_oids(attempt, &oids, err) && hold_new(engine, oids, &attempt->hold, err);
+    if (!unfinished(attempt, &oids, &lock_sql, err))
+        return false;
+    bool locks = attempt->number >= ATTEMPT_LOCKS && lock_sql.len;
+    if (locks)
+        log_info("locking the tables (ACCESS SHARE) while they are copied");
+    return hold_new(engine, oids.data, locks ? lock_sql.data : NULL, &attempt->hold, err);
 }
 
 /* --- the schema --- */
@@ -395,9 +410,9 @@ static bool build_indexes(struct attempt *attempt, struct err *err)
 }
 
 /* *ret_is_done is false when another attempt is needed. */
-static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *err)
+static bool attempt_once(struct engine *engine, int number, bool *ret_is_done, struct err *err)
 {
-    AUTO(attempt_release) struct attempt attempt = {.engine = engine};
+    AUTO(attempt_release) struct attempt attempt = {.engine = engine, .number = number};
     bool is_good_dump = false;
     if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
         !keeper_tables(engine->keeper, engine->slot, &attempt.kept, err) ||
@@ -427,7 +442,7 @@ bool engine_copy(struct engine *engine, struct err *err)
             return err_hint(err, "start again when no schema changes, TRUNCATE or VACUUM FULL run");
         }
         *err = (struct err){0};
-        if (attempt_once(engine, &is_done, err))
+        if (attempt_once(engine, attempt, &is_done, err))
             continue;
         conn_free(&engine->creator);
         if (!engine->has_started || !engine_reconnect(engine, err))
@@ -445,7 +460,8 @@ static bool dump_for_keys(struct attempt *attempt, struct err *err)
         hold_release(&attempt->hold);
         table_list_release(&attempt->tables);
         table_list_release(&attempt->found);
-        if (!hold_new(attempt->engine, "{}", &attempt->hold, err) || !read_tables(attempt, err))
+        if (!hold_new(attempt->engine, "{}", NULL, &attempt->hold, err) ||
+            !read_tables(attempt, err))
             return false;
         fill_job(attempt);
         is_good = schema_dump_exists(&attempt->job);

@@ -169,14 +169,15 @@ static bool adopt_slot(struct engine *engine, struct conn *source, struct err *e
     return keeper_set_slot(engine->keeper, engine->slot, lsn, err);
 }
 
-static bool make_slot(struct engine *engine, struct err *err)
+static bool make_slot(struct engine *engine, bool is_known, struct err *err)
 {
     AUTO(conn_free) struct conn *source = NULL;
     AUTO(table_list_release) struct table_list tables = TABLE_LIST_INIT;
     AUTO(slot_state_release) struct slot_state state = {0};
     if (!engine_connect(engine, true, "prepare", &source, err) ||
-        !slot_wait_free(source, engine->slot, engine->name_prefix, engine->soft, FREE_WAIT_MS,
-                        err) ||
+        /* only a pipeline that the keeper knew can have left sessions that are ours to end */
+        !slot_wait_free(source, engine->slot, is_known ? engine->name_prefix : NULL, engine->soft,
+                        FREE_WAIT_MS, err) ||
         !slot_look(source, engine->slot, &state, err) ||
         !engine_tables(engine, source, &tables, err) ||
         !publication_create(source, engine->publication, &tables, err) ||
@@ -216,11 +217,10 @@ bool engine_prepare(struct engine *engine, struct err *err)
     if (!fault_point("start.checked", err) || !engine_lock(engine, err) ||
         !keeper_migrate(engine->keeper, err) || !load(engine, &is_known, err))
         return false;
-    if (!is_known && !record(engine, err))
+    bool was_known = is_known;
+    if (!was_known && (!record(engine, err) || !load(engine, &is_known, err)))
         return false;
-    if (!is_known && !load(engine, &is_known, err))
-        return false;
-    if (engine->pipeline.phase == KEEPER_CREATED && !make_slot(engine, err))
+    if (engine->pipeline.phase == KEEPER_CREATED && !make_slot(engine, was_known, err))
         return false;
     return load(engine, &is_known, err);
 }

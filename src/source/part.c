@@ -148,13 +148,12 @@ static bool is_same_file(struct conn *source, const struct table *table, bool *r
     return true;
 }
 
-/* A result's description names the type below a domain, with the domain's own modifier. */
+/* A result's description names the type below a domain. */
 static bool is_same_column(const struct rows *rows, int index, const struct column *column)
 {
-    bool is_domain = column->base_oid != column->type_oid;
     return strcmp(rows_name(rows, index), column->name) == 0 &&
-           rows_type(rows, index) == column->base_oid &&
-           (is_domain || rows_typmod(rows, index) == column->typmod);
+           rows_type(rows, index) == column->shown_oid &&
+           rows_typmod(rows, index) == column->shown_typmod;
 }
 
 /* An empty SELECT * is described by the columns of now. */
@@ -162,8 +161,8 @@ static bool has_same_columns(struct conn *source, const struct table *table, boo
                              struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    AUTO(str_free) char *sql =
-        quote_sql("SELECT * FROM ONLY %I.%I LIMIT 0", table->schema, table->name);
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT * FROM ONLY %I.%I LIMIT 0", table->schema, table->name);
     if (!conn_query(source, sql, &rows, err))
         return false;
     *ret_is_same = rows_columns(rows) == (int)table->column_count;

@@ -86,7 +86,8 @@ bool slot_check(const struct slot_state *state, const char *slot, const char *da
 static bool end_own_session(struct conn *source, const struct slot_state *state,
                             const char *own_prefix, struct err *err)
 {
-    if (!state->active_name || strncmp(state->active_name, own_prefix, strlen(own_prefix)) != 0)
+    if (!own_prefix || !state->active_name ||
+        strncmp(state->active_name, own_prefix, strlen(own_prefix)) != 0)
         return true;
     return conn_execf(source, err, "SELECT pg_catalog.pg_terminate_backend(%d)", state->active_pid);
 }

@@ -35,8 +35,8 @@ bool slot_check(const struct slot_state *state, const char *slot, const char *da
                 struct err *err);
 
 /* Waits until nobody uses the slot, ending sessions of our own pipeline (by application_name
- * prefix) that outlived their engine. In use by anybody else after timeout_ms: ERR_CONFIG that
- * names the pid. */
+ * prefix; NULL: none) that outlived their engine. In use by anybody else after timeout_ms:
+ * ERR_CONFIG that names the pid. */
 bool slot_wait_free(struct conn *source, const char *slot, const char *own_prefix,
                     const struct stop *stop, int timeout_ms, struct err *err);
 

@@ -14,7 +14,8 @@ enum { FIRST_USER_OID = 16384 }; /* types below have one OID on all servers */
 
 static const char columns_sql[] =
     "SELECT a.attname, pg_catalog.format_type(a.atttypid, -1), a.atttypid, a.atttypmod,"
-    " a.attidentity = 'a', c.relkind, pg_catalog.format_type(a.atttypid, a.atttypmod)"
+    " a.attidentity = 'a', c.relkind, pg_catalog.format_type(a.atttypid, a.atttypmod),"
+    " a.attgenerated <> ''"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -50,6 +51,7 @@ void destination_free(struct destination **destination)
         free(d->columns[i].equal);
     }
     free(d->columns);
+    strv_release(&d->others);
     free(d->label);
     relation_unref(&d->relation);
     free(d);
@@ -144,6 +146,26 @@ static bool check_type(const struct postgres *pg, const struct relation *relatio
                     table.data, name.data);
 }
 
+static bool find_column(const struct relation *relation, const char *name, size_t *ret_index)
+{
+    for (size_t i = 0; i < relation->column_count; i++)
+        if (strcmp(relation->columns[i].name, name) == 0) {
+            *ret_index = i;
+            return true;
+        }
+    return false;
+}
+
+static void note_others(struct destination *destination, const struct rows *rows)
+{
+    for (int row = 0; row < rows_count(rows); row++) {
+        size_t unused = 0;
+        const char *name = rows_text(rows, row, 0);
+        if (name && !rows_bool(rows, row, 7) && !find_column(destination->relation, name, &unused))
+            strv_add(&destination->others, name);
+    }
+}
+
 static bool read_columns(struct postgres *pg, struct destination *destination, struct err *err)
 {
     const struct relation *relation = destination->relation;
@@ -165,17 +187,8 @@ static bool read_columns(struct postgres *pg, struct destination *destination, s
         destination->columns[i].type_name = str_dup(rows_text(rows, row, 1));
         destination->columns[i].is_identity_always = rows_bool(rows, row, 4);
     }
+    note_others(destination, rows);
     return true;
-}
-
-static bool find_column(const struct relation *relation, const char *name, size_t *ret_index)
-{
-    for (size_t i = 0; i < relation->column_count; i++)
-        if (strcmp(relation->columns[i].name, name) == 0) {
-            *ret_index = i;
-            return true;
-        }
-    return false;
 }
 
 /* Whether the index (rows first … first + count) is the relation's identity. Under FULL the

@@ -3,6 +3,7 @@
 
 #include <uthash.h>
 
+#include "base/strv.h"
 #include "pg/conn.h"
 #include "pg/pipe.h"
 #include "target/postgres/postgres.h"
@@ -18,6 +19,7 @@ struct statement {
     struct statement *next;
     enum change_kind kind;
     enum old_kind old_kind;
+    bool moves;    /* UPDATE: as DELETE and INSERT */
     bool *has_new; /* owned; UPDATE: which columns of the relation the stream carries */
     struct statement_param *params; /* owned */
     size_t param_count;
@@ -40,6 +42,7 @@ struct destination {
     bool is_partitioned;
     bool has_key; /* rows are found by the columns that have `equal`; else by record image */
     struct destination_column *columns; /* owned; as many as the relation has */
+    struct strv others; /* columns that only the target has, without generated ones */
     struct statement *statements;
     UT_hash_handle hh;
 };

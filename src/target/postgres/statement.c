@@ -17,9 +17,10 @@ void statement_free(struct statement **statement)
     *statement = NULL;
 }
 
-static bool fits(const struct statement *statement, const struct change *change)
+static bool fits(const struct statement *statement, const struct change *change, bool moves)
 {
-    if (statement->kind != change->kind || statement->old_kind != change->old_kind)
+    if (statement->kind != change->kind || statement->old_kind != change->old_kind ||
+        statement->moves != moves)
         return false;
     if (change->kind == CHANGE_UPDATE)
         for (size_t i = 0; i < change->new.count; i++)
@@ -139,6 +140,61 @@ static bool put_update(const struct destination *destination, struct statement *
     return true;
 }
 
+static bool is_same_value(const struct value *a, const struct value *b)
+{
+    return a->kind == b->kind && a->len == b->len &&
+           (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+/* A GENERATED ALWAYS identity column cannot be set by UPDATE. When its value has changed, or may
+ * have (outside the key the stream does not say), the row is deleted and inserted again. */
+static bool must_move(const struct destination *destination, const struct change *change)
+{
+    if (change->kind != CHANGE_UPDATE)
+        return false;
+    for (size_t i = 0; i < destination->relation->column_count; i++) {
+        if (!destination->columns[i].is_identity_always ||
+            change->new.values[i].kind == VALUE_UNCHANGED)
+            continue;
+        bool is_key = destination->relation->columns[i].is_key;
+        bool is_known = change->old_kind == OLD_FULL || is_key;
+        bool has_old = change->old_kind != OLD_NONE;
+        if (!is_known ||
+            (has_old && !is_same_value(&change->old.values[i], &change->new.values[i])))
+            return true;
+    }
+    return false;
+}
+
+/* The row as it was, with what the stream carries put over it. */
+static void put_move(const struct destination *destination, struct statement *statement,
+                     struct buf *sql)
+{
+    const struct relation *relation = destination->relation;
+    AUTO(buf_release) struct buf values = BUF_INIT;
+    buf_puts(sql, "WITH gone AS (DELETE FROM ");
+    put_table(sql, destination);
+    put_where(destination, statement, sql);
+    buf_puts(sql, " RETURNING *) INSERT INTO ");
+    quote_qualified(sql, relation->schema, relation->name);
+    for (size_t i = 0; i < relation->column_count; i++) {
+        buf_puts(sql, i ? ", " : " (");
+        quote_ident(sql, relation->columns[i].name);
+        buf_puts(&values, i ? ", " : "");
+        if (statement->has_new[i]) {
+            put_param(statement, &values, i, false);
+            buf_fmt(&values, "::%s", destination->columns[i].type_name);
+        } else {
+            quote_add(&values, "gone.%I", relation->columns[i].name);
+        }
+    }
+    for (size_t i = 0; i < destination->others.count; i++) {
+        quote_add(sql, ", %I", destination->others.items[i]);
+        quote_add(&values, ", gone.%I", destination->others.items[i]);
+    }
+    buf_fmt(sql, ") OVERRIDING SYSTEM VALUE SELECT %s FROM gone", values.data);
+}
+
 static void put_delete(const struct destination *destination, struct statement *statement,
                        struct buf *sql)
 {
@@ -150,14 +206,16 @@ static void put_delete(const struct destination *destination, struct statement *
 struct statement *statement_find(struct postgres *pg, struct destination *destination,
                                  const struct change *change)
 {
+    bool moves = must_move(destination, change);
     for (struct statement *s = destination->statements; s; s = s->next)
-        if (fits(s, change))
+        if (fits(s, change, moves))
             return s;
 
     size_t columns = destination->relation->column_count;
     struct statement *made = mem_alloc(sizeof(*made));
     made->kind = change->kind;
     made->old_kind = change->old_kind;
+    made->moves = moves;
     made->params = mem_alloc((2 * columns + 1) * sizeof(*made->params));
     made->has_new = mem_alloc(columns + 1);
     for (size_t i = 0; i < change->new.count; i++)
@@ -169,6 +227,8 @@ struct statement *statement_find(struct postgres *pg, struct destination *destin
         put_insert(destination, made, &sql);
     else if (change->kind == CHANGE_DELETE)
         put_delete(destination, made, &sql);
+    else if (moves)
+        put_move(destination, made, &sql);
     else
         has_sql = put_update(destination, made, &sql);
     if (has_sql)
