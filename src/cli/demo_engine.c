@@ -15,15 +15,23 @@ enum { STOP_TIMEOUT_MS = 10000, MAX_OUTPUT = 64 * 1024 };
 
 extern char **environ;
 
-/* Ours, without what would steer the program or libpq. */
+static bool is_ours_to_pass(const char *item)
+{
+    return strncmp(item, "TRUNKLINE_", 10) != 0 && strncmp(item, "PG", 2) != 0 &&
+           strncmp(item, "TMPDIR=", 7) != 0;
+}
+
+/* Ours, without what would steer the program or libpq. Its temporary files go where all is removed
+ * in the end: a killed engine leaves some. */
 static void make_env(struct engine *engine, const char *source_url, const char *target_url)
 {
     for (char **item = environ; *item; item++)
-        if (strncmp(*item, "TRUNKLINE_", 10) != 0 && strncmp(*item, "PG", 2) != 0)
+        if (is_ours_to_pass(*item))
             strv_add(&engine->env, *item);
     strv_take(&engine->env, str_fmt("TRUNKLINE_SOURCE=%s", source_url));
     strv_take(&engine->env, str_fmt("TRUNKLINE_TARGET=%s", target_url));
     strv_add(&engine->env, "TRUNKLINE_SLOT=demo");
+    strv_take(&engine->env, str_fmt("TMPDIR=%s", engine->place->dir));
 }
 
 static char *own_program(struct err *err)
