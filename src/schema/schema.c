@@ -1,6 +1,6 @@
 /* The schema copy: dump, and restore by stages. See schema.h. Work directory: schema.dump (the
- * dump), schema.facts (facts.h; written last, so its presence says that both are complete),
- * schema.list (the list of the stage at hand). */
+ * dump), schema.facts (facts.h), schema.good (empty: the two are complete and belong to one state
+ * of the source), schema.list (the list of the stage at hand). */
 #include "schema/schema.h"
 
 #include <errno.h>
@@ -19,6 +19,7 @@
 
 static const char dump_name[] = "schema.dump";
 static const char facts_name[] = "schema.facts";
+static const char good_name[] = "schema.good";
 static const char list_name[] = "schema.list";
 
 void schema_job_release(struct schema_job *job)
@@ -31,7 +32,28 @@ bool schema_dump_exists(const struct schema_job *job)
 {
     AUTO(str_free) char *dump = command_file(job, dump_name);
     AUTO(str_free) char *facts = command_file(job, facts_name);
-    return access(dump, R_OK) == 0 && access(facts, R_OK) == 0;
+    AUTO(str_free) char *good = command_file(job, good_name);
+    return access(good, R_OK) == 0 && access(dump, R_OK) == 0 && access(facts, R_OK) == 0;
+}
+
+static void file_close(FILE **file)
+{
+    if (*file)
+        (void)fclose(*file);
+}
+
+static bool write_file(const char *path, const struct buf *text, struct err *err)
+{
+    AUTO(file_close) FILE *file = fopen(path, "we");
+    if (!file || fwrite(buf_text(text), 1, text->len, file) != text->len || fflush(file) != 0)
+        return err_set(err, ERR_FATAL, "could not write \"%s\": %s", path, strerror(errno));
+    return true;
+}
+
+bool schema_dump_keep(const struct schema_job *job, struct err *err)
+{
+    AUTO(str_free) char *good = command_file(job, good_name);
+    return write_file(good, &BUF_INIT, err);
 }
 
 static bool file_remove(const struct schema_job *job, const char *name, struct err *err)
@@ -92,8 +114,9 @@ bool schema_dump(struct schema_job *job, struct conn *source, const char *snapsh
     AUTO(facts_release) struct facts facts = FACTS_INIT;
     AUTO(str_free) char *facts_path = command_file(job, facts_name);
     strv_release(&job->left_out);
-    if (!file_remove(job, facts_name, err) || !file_remove(job, dump_name, err) ||
-        !run_dump(job, conn_version(source), snapshot, err) || !read_toc(job, &toc, err) ||
+    if (!file_remove(job, good_name, err) || !file_remove(job, facts_name, err) ||
+        !file_remove(job, dump_name, err) || !run_dump(job, conn_version(source), snapshot, err) ||
+        !read_toc(job, &toc, err) ||
         !facts_ask(source, &toc, job->selected, job->keeper, &facts, err))
         return err_wrap(err, "could not dump the schema");
     facts_apply(&facts, &toc);
@@ -124,20 +147,6 @@ static bool drop_invalid(struct conn *target, const struct toc *toc, enum schema
             !entry->is_left_out && !conn_execf(target, err, "DROP INDEX %s", entry->identity))
             return false;
     }
-    return true;
-}
-
-static void file_close(FILE **file)
-{
-    if (*file)
-        (void)fclose(*file);
-}
-
-static bool write_list(const char *path, const struct buf *list, struct err *err)
-{
-    AUTO(file_close) FILE *file = fopen(path, "we");
-    if (!file || fwrite(list->data, 1, list->len, file) != list->len || fflush(file) != 0)
-        return err_set(err, ERR_FATAL, "could not write \"%s\": %s", path, strerror(errno));
     return true;
 }
 
@@ -222,7 +231,7 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
         !drop_invalid(target, toc, stage, err))
         return false;
     toc_write_list(toc, stage, &list);
-    return list.len == 0 || (write_list(list_path, &list, err) &&
+    return list.len == 0 || (write_file(list_path, &list, err) &&
                              run_restore(job, conn_version(target), stage, &limits, err));
 }
 

@@ -1,7 +1,7 @@
 /* The schema copy: pg_dump under a snapshot, then pg_restore in three stages, each from a list of
  * the dump's own entries. SQL text is never taken apart.
  *
- * The dump and what the source's catalog says about its entries lie in two files of the work
+ * The dump and what the source's catalog says about its entries lie in files of the work
  * directory. They outlive the engine: a stage that was cut short is simply run again, and leaves
  * out what exists on the target already. Owner: one thread; each call runs child processes and
  * waits for them. */
@@ -38,11 +38,15 @@ void schema_job_release(struct schema_job *job); /* the lists only */
 
 /* Runs pg_dump under the exported snapshot (NULL: a fresh one), then asks source, on a connection
  * outside that snapshot, about what was dumped. The caller compares schema_fingerprint() under
- * the snapshot with a fresh one afterwards, and dumps again when they differ. */
+ * the snapshot with a fresh one afterwards; when they are equal schema_dump_keep(), else he dumps
+ * again. */
 bool schema_dump(struct schema_job *job, struct conn *source, const char *snapshot,
                  struct err *err);
 
-/* Whether a complete dump lies in the work directory. */
+/* Marks the dump as good: only then does schema_dump_exists() tell of it, after a restart too. */
+bool schema_dump_keep(const struct schema_job *job, struct err *err);
+
+/* Whether a complete and good dump lies in the work directory. */
 bool schema_dump_exists(const struct schema_job *job);
 
 enum schema_stage {
