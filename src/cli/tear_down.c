@@ -86,7 +86,8 @@ static bool drop_keeper(const struct settings *settings, const struct names *nam
 }
 
 /* Slots of another kind or database are somebody else's. */
-static bool drop_slot(struct conn *source, const struct names *names, struct err *err)
+static bool drop_slot(struct conn *source, const struct names *names, bool has_lock,
+                      struct err *err)
 {
     AUTO(slot_state_release) struct slot_state state = {0};
     AUTO(str_free) char *database = NULL;
@@ -98,7 +99,9 @@ static bool drop_slot(struct conn *source, const struct names *names, struct err
                                        strcmp(state.database, database) != 0);
     if (is_foreign)
         return err_set(err, ERR_CONFIG, "slot \"%s\" is not one that trunkline made", names->slot);
-    if (!slot_wait_free(source, names->slot, names->prefix, NULL, FREE_WAIT_MS, err) ||
+    /* With the target at hand we hold its lock: what uses the slot under our name is an orphan. */
+    if (!slot_wait_free(source, names->slot, has_lock ? names->prefix : NULL, NULL, FREE_WAIT_MS,
+                        err) ||
         !slot_drop(source, names->slot, &is_dropped, err))
         return false;
     say("slot", names->slot, is_dropped);
@@ -111,7 +114,8 @@ static bool tear_down(const struct settings *settings, struct err *err)
     AUTO(names_release) struct names names = {0};
     bool is_dropped = false;
     if (!connect(settings, true, &source, err) || !find_names(settings, source, &names, err) ||
-        !drop_keeper(settings, &names, err) || !drop_slot(source, &names, err) ||
+        !drop_keeper(settings, &names, err) ||
+        !drop_slot(source, &names, settings->target[0], err) ||
         !publication_drop(source, names.slot, &is_dropped, err))
         return false;
     say("publication", names.slot, is_dropped);

@@ -67,6 +67,7 @@ static void bound_exceeded(struct control *control, int64_t held)
                    drops ? "remove the pipeline with tear-down, empty the target and copy again"
                          : "make the target faster or raise max_slot_wal, then start again; the "
                            "slot still holds the WAL: drop it with tear-down if the disk is short");
+    atomic_store(&engine->is_over_bound, true);
     stop_raise(engine->soft);
     stop_raise(engine->hard);
 }

@@ -191,7 +191,7 @@ static bool dump_schema(struct attempt *attempt, bool *ret_is_good, struct err *
     *ret_is_good = strcmp(then, now) == 0;
     if (!*ret_is_good)
         log_info("the schema has changed since the snapshot: starting again with a new one");
-    return true;
+    return !*ret_is_good || schema_dump_keep(&attempt->job, err);
 }
 
 static bool restore(struct attempt *attempt, enum schema_stage stage, struct err *err)
@@ -387,8 +387,7 @@ static bool copy_rows(struct attempt *attempt, bool *ret_is_done, struct err *er
                                is_changed, err);
     bool has_changed = memchr(is_changed, true, attempt->tables.count + 1) != NULL;
     free(is_changed);
-    struct err ignored = {0};
-    if (!keeper_finish_tables(engine->keeper, engine->slot, is_good ? err : &ignored) || !is_good)
+    if (!is_good || !keeper_finish_tables(engine->keeper, engine->slot, err))
         return false;
     *ret_is_done = !has_changed;
     return true;
@@ -415,12 +414,14 @@ static bool attempt_once(struct engine *engine, int number, bool *ret_is_done, s
     AUTO(attempt_release) struct attempt attempt = {.engine = engine, .number = number};
     bool is_good_dump = false;
     if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
+        !keeper_finish_tables(engine->keeper, engine->slot, err) ||
         !keeper_tables(engine->keeper, engine->slot, &attempt.kept, err) ||
         !take_snapshot(&attempt, err) || !read_tables(&attempt, err) ||
         !dump_schema(&attempt, &is_good_dump, err))
         return false;
     if (!is_good_dump)
         return true;
+    engine_recovered(engine);
     if (!restore_tables(&attempt, err) || !plan(&attempt, err) ||
         !copy_rows(&attempt, ret_is_done, err))
         return false;

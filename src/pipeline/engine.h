@@ -51,6 +51,9 @@ struct engine {
     struct keeper_pipeline pipeline;
     uint64_t until;               /* 0: for ever */
     bool has_started;             /* a lost connection is no longer the end */
+    int64_t lost_ms;              /* when the connections were lost; 0: they are not */
+    int retry_ms;                 /* how long the last wait was */
+    atomic_bool is_over_bound;    /* shared: the slot held more WAL than max_slot_wal */
     atomic_uint_fast64_t durable; /* shared: the position to print */
 };
 
@@ -78,5 +81,9 @@ bool engine_follow(struct engine *engine, uint64_t until, struct err *err);
 bool engine_sequences(struct engine *engine, struct err *err);
 
 /* After ERR_RETRY: waits (0.5 s doubling to 30 s) and reopens the keeper's connection, as long as
- * reconnect_timeout allows. False with the error when it does not, or on a stop. */
+ * reconnect_timeout allows. False with the error when it does not, or on a stop. The clock runs on
+ * until engine_recovered(). */
 bool engine_reconnect(struct engine *engine, struct err *err);
+
+/* Both servers have answered: the next loss starts the clock anew. */
+void engine_recovered(struct engine *engine);

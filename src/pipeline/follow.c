@@ -289,6 +289,17 @@ static bool finish_reached(struct session *session, struct err *err)
     return store_idle(session, err) && tell_durable(session, FINAL_FLUSH_MS, err);
 }
 
+/* The source has been promoted since: what is stored from now on belongs to the new timeline. */
+static bool note_timeline(struct session *session, struct err *err)
+{
+    struct engine *engine = session->engine;
+    uint32_t timeline = stream_reader_timeline(session->reader);
+    if (timeline == engine->pipeline.timeline)
+        return true;
+    engine->pipeline.timeline = timeline;
+    return keeper_set_timeline(engine->keeper, engine->slot, timeline, err);
+}
+
 static bool follow_on(struct session *session, struct err *err)
 {
     struct queue *queue = stream_reader_queue(session->reader);
@@ -304,8 +315,11 @@ static bool follow_on(struct session *session, struct err *err)
         }
         if (result == QUEUE_CLOSED)
             return err_set(err, ERR_NONE, "reader ended"); /* its own error says why */
-        if (result == QUEUE_OK && !take_batch(session, item, err))
-            return false;
+        if (result == QUEUE_OK) {
+            engine_recovered(session->engine);
+            if (!take_batch(session, item, err) || !note_timeline(session, err))
+                return false;
+        }
         metrics_set(session->engine->metrics, METRIC_QUEUE_BYTES, queue_bytes(queue));
     }
     return finish_reached(session, err);

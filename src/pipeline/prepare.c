@@ -14,7 +14,13 @@
 #include "pipeline/engine.h"
 #include "source/slot.h"
 
-enum { LOCK_WAIT_MS = 3000, FREE_WAIT_MS = 10000, RETRY_MS = 50 };
+enum {
+    LOCK_WAIT_MS = 3000,
+    FREE_WAIT_MS = 10000,
+    RETRY_MS = 50,
+    RETRY_FIRST_MS = 500,
+    RETRY_LONGEST_MS = 30000,
+};
 
 char *engine_name(const struct engine *engine, const char *role)
 {
@@ -225,24 +231,38 @@ bool engine_prepare(struct engine *engine, struct err *err)
     return load(engine, &is_known, err);
 }
 
+void engine_recovered(struct engine *engine)
+{
+    engine->lost_ms = 0;
+    engine->retry_ms = 0;
+}
+
+/* How long to wait before the next try; negative: the time is up. */
+static int64_t next_wait(struct engine *engine)
+{
+    int64_t limit = engine->settings->reconnect_timeout_ms;
+    int64_t now = clock_ms();
+    if (!engine->lost_ms)
+        engine->lost_ms = now;
+    engine->retry_ms = engine->retry_ms ? MIN_OF(engine->retry_ms * 2, (int)RETRY_LONGEST_MS)
+                                        : (int)RETRY_FIRST_MS;
+    int64_t left = limit ? engine->lost_ms + limit - now : engine->retry_ms;
+    return left <= 0 ? -1 : MIN_OF(left, (int64_t)engine->retry_ms);
+}
+
 bool engine_reconnect(struct engine *engine, struct err *err)
 {
-    static const int first_ms = 500, longest_ms = 30000;
-    int64_t limit = engine->settings->reconnect_timeout_ms;
-    int64_t since = clock_ms();
-    int wait_ms = first_ms;
     while (err->kind == ERR_RETRY) {
-        int64_t left = limit ? since + limit - clock_ms() : wait_ms;
-        if (left <= 0)
+        int64_t wait_ms = next_wait(engine);
+        if (wait_ms < 0)
             return err_wrap(err, "gave up after reconnect_timeout");
         log_err(LOG_WARN, err);
-        log_info("trying again in %d ms", wait_ms);
+        log_info("trying again in %d ms", (int)wait_ms);
         metrics_add(engine->metrics, METRIC_RECONNECTS, 1);
-        if (stop_wait(engine->soft, (int)MIN_OF(left, (int64_t)wait_ms)))
+        if (stop_wait(engine->soft, (int)wait_ms))
             return err_set(err, ERR_STOP, "interrupted");
         if (engine_lock(engine, err))
             return true;
-        wait_ms = MIN_OF(wait_ms * 2, longest_ms);
     }
     return false;
 }

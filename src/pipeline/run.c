@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "metrics/http.h"
 #include "pg/lsn.h"
+#include "pg/url.h"
 #include "pipeline/control.h"
 #include "pipeline/engine.h"
 #include "pipeline/progress.h"
@@ -171,7 +172,7 @@ static void wait_for_end(struct run *run, int signal_fd)
     }
 }
 
-static void drop_slot_if_asked(struct run *run)
+static void drop_slot(struct run *run)
 {
     struct engine *engine = &run->engine;
     AUTO(conn_free) struct conn *source = NULL;
@@ -232,8 +233,11 @@ static bool start(struct run *run, struct err *err)
         return false;
     if (!settings->listen[0])
         return true;
-    run->http = http_start(settings->listen, engine->metrics,
-                           settings->slot[0] ? settings->slot : "trunkline", err);
+    AUTO(str_free) char *database = url_part(settings->source, "dbname");
+    AUTO(str_free)
+    char *name = settings->slot[0] ? str_dup(settings->slot)
+                                   : str_fmt("trunkline_%s_slot", database ? database : "");
+    run->http = http_start(settings->listen, engine->metrics, name, err);
     return run->http != NULL;
 }
 
@@ -255,8 +259,7 @@ int run_pipeline(const struct settings *settings)
     wait_for_end(&run, signal_fd);
     (void)pthread_join(thread, NULL);
     (void)close(signal_fd);
-    bool has_hit_bound = run.err.kind == ERR_FATAL && strstr(run.err.text, "max_slot_wal (");
-    if (has_hit_bound && settings->max_slot_wal_action == SLOT_WAL_DROP)
-        drop_slot_if_asked(&run);
+    if (atomic_load(&run.engine.is_over_bound) && settings->max_slot_wal_action == SLOT_WAL_DROP)
+        drop_slot(&run);
     return report_end(&run);
 }

@@ -94,6 +94,11 @@ void stream_reader_confirm(struct stream_reader *reader, const struct position *
     reader->feed->ops->confirm(reader->feed, durable);
 }
 
+uint32_t stream_reader_timeline(const struct stream_reader *reader)
+{
+    return stream_timeline(reader->feed);
+}
+
 void stream_reader_stop(struct stream_reader **reader, struct err *ret_err, bool *ret_needs_text)
 {
     struct stream_reader *r = *reader;

@@ -23,6 +23,9 @@ struct queue *stream_reader_queue(struct stream_reader *reader);
 /* From any thread, never blocks: the source may forget what lies before. */
 void stream_reader_confirm(struct stream_reader *reader, const struct position *durable);
 
+/* The source's timeline; known once a batch has come. */
+uint32_t stream_reader_timeline(const struct stream_reader *reader);
+
 /* Ends the thread, drops what is queued. ret_err: why it ended by itself (ERR_NONE: it did not).
  * *ret_needs_text: the next stream must carry text. */
 void stream_reader_stop(struct stream_reader **reader, struct err *ret_err, bool *ret_needs_text);

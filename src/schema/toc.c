@@ -302,6 +302,14 @@ static bool has_full_type(const struct toc *toc, const struct toc_entry *shell)
     return false;
 }
 
+/* An extension or schema that was there may belong to somebody else. */
+static bool is_foreign(const struct toc_entry *object)
+{
+    bool is_shared = object && (object->kind == TOC_EXTENSION ||
+                                (object->type && strcmp(object->type, "schema") == 0));
+    return is_shared && object->is_present;
+}
+
 bool toc_wants(const struct toc *toc, const struct toc_entry *entry)
 {
     if (entry->is_left_out)
@@ -315,10 +323,8 @@ bool toc_wants(const struct toc *toc, const struct toc_entry *entry)
     case TOC_SECURITY_LABEL:
     case TOC_SEQUENCE_OWNED_BY:
         return true;
-    case TOC_COMMENT: { /* an extension that was there may belong to somebody else */
-        const struct toc_entry *object = dep_of(toc, entry, 0);
-        return !object || object->kind != TOC_EXTENSION || !object->is_present;
-    }
+    case TOC_COMMENT:
+        return !is_foreign(dep_of(toc, entry, 0));
     case TOC_TABLE_ATTACH:
         return !is_attached(toc, entry);
     case TOC_SHELL_TYPE:
