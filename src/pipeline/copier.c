@@ -77,7 +77,7 @@ static bool copy_opened(struct copier *copier, const struct part *part, int64_t 
     return copier->target->ops->part_begin(copier->target, &to, err) &&
            copy_out_begin(copier->source, read_sql, err) && move_rows(copier, err) &&
            copier->target->ops->part_commit(copier->target, ret_rows, err) &&
-           conn_exec(copier->source, "COMMIT", err);
+           conn_exec(copier->source, "COMMIT", err) && fault_point("part.committed", err);
 }
 
 static bool copy_part(struct copier *copier, const struct part *part, struct report *report)

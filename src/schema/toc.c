@@ -302,11 +302,15 @@ static bool has_full_type(const struct toc *toc, const struct toc_entry *shell)
     return false;
 }
 
-/* An extension or schema that was there may belong to somebody else. */
-static bool is_foreign(const struct toc_entry *object)
+/* An extension or schema that was there may belong to somebody else. What the dump does not hold
+ * (the schema public as every database has it) is not ours to comment either. */
+static bool comments_foreign(const struct toc *toc, const struct toc_entry *entry)
 {
-    bool is_shared = object && (object->kind == TOC_EXTENSION ||
-                                (object->type && strcmp(object->type, "schema") == 0));
+    const struct toc_entry *object = dep_of(toc, entry, 0);
+    if (!object)
+        return entry->dep_count > 0;
+    bool is_shared =
+        object->kind == TOC_EXTENSION || (object->type && strcmp(object->type, "schema") == 0);
     return is_shared && object->is_present;
 }
 
@@ -324,7 +328,7 @@ bool toc_wants(const struct toc *toc, const struct toc_entry *entry)
     case TOC_SEQUENCE_OWNED_BY:
         return true;
     case TOC_COMMENT:
-        return !is_foreign(dep_of(toc, entry, 0));
+        return !comments_foreign(toc, entry);
     case TOC_TABLE_ATTACH:
         return !is_attached(toc, entry);
     case TOC_SHELL_TYPE:

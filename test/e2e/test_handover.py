@@ -73,7 +73,7 @@ def test_a_table_rewritten_between_snapshot_and_part(pipe, tmp_path, text):
 @pytest.mark.parametrize("text", REWRITES)
 def test_a_table_rewritten_between_two_parts(pipe, tmp_path, text):
     pipe.source.sql(PARTS)
-    meanwhile(pipe, tmp_path, "part.committed@1", text, copiers=1, part_size="64kB")
+    meanwhile(pipe, tmp_path, "part.begin@2", text, copiers=1, part_size="64kB")
 
 
 @pytest.mark.parametrize("point", ["snapshot.held", "schema.dumped"])

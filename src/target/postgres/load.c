@@ -41,8 +41,7 @@ bool postgres_part_commit(struct target *target, int64_t *ret_rows, struct err *
 {
     struct postgres *pg = postgres_of(target);
     return copy_in_end(pg->conn, ret_rows, err) && record_part(pg, *ret_rows, err) &&
-           fault_point("part.commit", err) && conn_exec(pg->conn, "COMMIT", err) &&
-           fault_point("part.committed", err);
+           fault_point("part.commit", err) && conn_exec(pg->conn, "COMMIT", err);
 }
 
 bool postgres_part_abort(struct target *target, struct err *err)
