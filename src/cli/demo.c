@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/commands.h"
-#include "cli/demo_signal.h"
-#include "cli/demo_story.h"
-#include "cli/demo_text.h"
+#include "demo/signal.h"
+#include "demo/story.h"
+#include "demo/text.h"
 
 enum { LOG_TAIL = 3000 };
 

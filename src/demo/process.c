@@ -1,6 +1,6 @@
 /* Child processes of the demo: two servers, the engine, initdb, verify. Between fork and exec only
  * what is safe in a program with threads; everything else is made ready before. */
-#include "cli/demo_process.h"
+#include "demo/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cli/demo_text.h"
+#include "demo/text.h"
 
 enum { EXEC_FAILED = 127 };
 

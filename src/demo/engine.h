@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 #include "base/strv.h"
-#include "cli/demo_process.h"
-#include "cli/demo_cluster.h"
-#include "cli/demo_place.h"
-#include "cli/demo_scrape.h"
+#include "demo/process.h"
+#include "demo/cluster.h"
+#include "demo/place.h"
+#include "demo/scrape.h"
 
 struct engine {
     const struct place *place; /* borrowed */

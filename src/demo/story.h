@@ -6,13 +6,13 @@
 
 #include "base/err.h"
 #include "base/stop.h"
-#include "cli/demo_cluster.h"
-#include "cli/demo_engine.h"
-#include "cli/demo_place.h"
-#include "cli/demo_reader.h"
-#include "cli/demo_shop.h"
-#include "cli/demo_show.h"
-#include "cli/demo_writers.h"
+#include "demo/cluster.h"
+#include "demo/engine.h"
+#include "demo/place.h"
+#include "demo/reader.h"
+#include "demo/shop.h"
+#include "demo/show.h"
+#include "demo/writers.h"
 #include "conf/settings.h"
 
 enum demo_side { DEMO_SOURCE, DEMO_TARGET, DEMO_SIDES };

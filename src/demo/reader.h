@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "cli/demo_cluster.h"
+#include "demo/cluster.h"
 
 struct reader;
 

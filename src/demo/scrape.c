@@ -1,6 +1,6 @@
 /* Reads the engine's /metrics: one HTTP/1.0 request over loopback, answered until the end of the
  * connection. */
-#include "cli/demo_scrape.h"
+#include "demo/scrape.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -5,8 +5,8 @@
 
 #include "base/err.h"
 #include "base/stop.h"
-#include "cli/demo_process.h"
-#include "cli/demo_place.h"
+#include "demo/process.h"
+#include "demo/place.h"
 #include "pg/conn.h"
 
 struct cluster {

@@ -1,5 +1,5 @@
 /* Ctrl-C and its kin: blocked everywhere, taken by one thread with sigwait(). */
-#include "cli/demo_signal.h"
+#include "demo/signal.h"
 
 #include <pthread.h>
 #include <signal.h>

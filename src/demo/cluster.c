@@ -1,13 +1,13 @@
 /* The demo's clusters: initdb, configuration, start, stop. The servers are our own children, so
  * that they go when we go, and are stopped by their process, never by a name. */
-#include "cli/demo_cluster.h"
+#include "demo/cluster.h"
 
 #include <signal.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cli/demo_text.h"
+#include "demo/text.h"
 
 enum { START_TIMEOUT_MS = 30000, START_TRIES = 3, STOP_TIMEOUT_MS = 10000 };
 

@@ -1,5 +1,5 @@
 /* What the demo tells while it works. stdout is left to the result. */
-#include "cli/demo_show.h"
+#include "demo/show.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* A reader on the target, while changes are applied to it. */
-#include "cli/demo_reader.h"
+#include "demo/reader.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "cli/demo_shop.h"
+#include "demo/shop.h"
 
 enum { INTERVAL_MS = 100 };
 

@@ -1,5 +1,5 @@
 /* The shop database: loading, measuring, checking. */
-#include "cli/demo_shop.h"
+#include "demo/shop.h"
 
 #include "base/mem.h"
 #include "pg/quote.h"

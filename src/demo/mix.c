@@ -3,7 +3,7 @@
  *   $c      cents, 1 to 5000           $w  the writer
  * Two sessions that need several rows lock them in the same order, so that they rarely have to be
  * taken apart by the server. */
-#include "cli/demo_mix.h"
+#include "demo/mix.h"
 
 #include "base/buf.h"
 

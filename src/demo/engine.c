@@ -1,5 +1,5 @@
 /* The engine under demonstration: this same program as a child process. */
-#include "cli/demo_engine.h"
+#include "demo/engine.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "cli/demo_text.h"
+#include "demo/text.h"
 
 enum { STOP_TIMEOUT_MS = 10000, MAX_OUTPUT = 64 * 1024 };
 

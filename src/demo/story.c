@@ -1,12 +1,12 @@
 /* The demo's acts. Each waits for conditions: what the engine's metrics say, what the writers have
  * done. Whatever goes wrong meanwhile (engine, a writer, the reader) ends it at the next look. */
-#include "cli/demo_story.h"
+#include "demo/story.h"
 
 #include <inttypes.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cli/demo_text.h"
+#include "demo/text.h"
 #include "pg/lsn.h"
 
 enum {

@@ -1,5 +1,5 @@
 /* Small text helpers of the demo. */
-#include "cli/demo_text.h"
+#include "demo/text.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

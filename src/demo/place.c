@@ -1,6 +1,6 @@
 /* Where the demo lives. See demo_place.h. The directory is closed to all but the servers' user (and
  * root): what is in it, the password too, is nobody else's. */
-#include "cli/demo_place.h"
+#include "demo/place.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

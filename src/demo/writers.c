@@ -1,5 +1,5 @@
 /* Four sessions that write to the source: the threads. What they write: demo_mix.c. */
-#include "cli/demo_writers.h"
+#include "demo/writers.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cli/demo_mix.h"
+#include "demo/mix.h"
 
 /* Owner: its thread, but for the counters. */
 struct writer {
