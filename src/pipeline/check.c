@@ -298,7 +298,7 @@ static bool check_partitions(const struct check *check, const struct table_list 
     return true;
 }
 
-static bool check_identity(const struct table_list *tables, struct err *err)
+bool engine_check_identity(const struct table_list *tables, struct err *err)
 {
     AUTO(names_release) struct names names = {0};
     for (size_t i = 0; i < tables->count; i++) {
@@ -437,7 +437,7 @@ static bool check_tables(struct check *check, struct err *err)
     if (!catalog_tables(check->source, KEEPER_SCHEMA, &all, err) ||
         !check_patterns(check, &all, err) ||
         !engine_tables(check->engine, check->source, &tables, err) ||
-        !check_partitions(check, &tables, err) || !check_identity(&tables, err) ||
+        !check_partitions(check, &tables, err) || !engine_check_identity(&tables, err) ||
         !check_table_rights(check, &tables, err))
         return false;
     return !is_fresh || check_target_tables(check, &tables, err);

@@ -16,6 +16,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/hold.h"
 #include "schema/fingerprint.h"
+#include "source/slot.h"
 
 /* From the third attempt on the tables are locked against changes of their shape. */
 enum { ATTEMPTS_MAX = 50, ATTEMPT_LOCKS = 2 };
@@ -108,13 +109,16 @@ static bool read_tables(struct attempt *attempt, struct err *err)
 
 /* --- the snapshot --- */
 
-/* The tables that this attempt will read: their OIDs, for the wait for their writers, and the
- * command that locks them. */
+/* The tables that this attempt will read, those made since the last one too: published first, so
+ * that nothing falls between snapshot and stream. Their OIDs, for the wait for their writers, and
+ * the command that locks them. */
 static bool unfinished(struct attempt *attempt, struct buf *oids, struct buf *lock_sql,
                        struct err *err)
 {
     AUTO(table_list_release) struct table_list now = TABLE_LIST_INIT;
-    if (!engine_tables(attempt->engine, attempt->fresh, &now, err))
+    if (!engine_tables(attempt->engine, attempt->fresh, &now, err) ||
+        !engine_check_identity(&now, err) ||
+        !publication_extend(attempt->fresh, attempt->engine->publication, &now, err))
         return false;
     buf_putc(oids, '{');
     for (size_t i = 0; i < now.count; i++) {
@@ -182,13 +186,19 @@ static bool dump_schema(struct attempt *attempt, bool *ret_is_good, struct err *
     AUTO(str_free) char *then = NULL;
     AUTO(str_free) char *now = NULL;
     fill_job(attempt);
-    if (!schema_dump(&attempt->job, attempt->fresh, attempt->hold.exported, err) ||
-        !fault_point("schema.dumped", err) ||
+    /* pg_dump itself may stumble over what has changed: only without a change is it an error. */
+    struct err failure = {0};
+    bool is_dumped = schema_dump(&attempt->job, attempt->fresh, attempt->hold.exported, &failure);
+    if (!is_dumped && failure.kind != ERR_FATAL)
+        return err_copy(err, &failure);
+    if (!fault_point("schema.dumped", err) ||
         !schema_fingerprint(attempt->hold.conn, KEEPER_SCHEMA, &then, err) ||
         !schema_fingerprint(attempt->fresh, KEEPER_SCHEMA, &now, err))
         return false;
     log_lists(&attempt->job);
     *ret_is_good = strcmp(then, now) == 0;
+    if (*ret_is_good && !is_dumped)
+        return err_copy(err, &failure);
     if (!*ret_is_good)
         log_info("the schema has changed since the snapshot: starting again with a new one");
     return !*ret_is_good || schema_dump_keep(&attempt->job, err);
@@ -232,8 +242,7 @@ static bool forget_dropped(struct attempt *attempt, struct err *err)
     for (size_t i = 0; i < attempt->kept.count; i++) {
         struct keeper_table *kept = &attempt->kept.items[i];
         bool is_there = table_list_find(&there, kept->schema, kept->name);
-        bool is_on_source = table_list_find_oid(&attempt->tables, kept->oid);
-        if (is_there && (is_on_source || kept->is_copied))
+        if (is_there && table_list_find_oid(&attempt->tables, kept->oid))
             continue;
         kept->is_copied = false;
         if (!keeper_forget_table(engine->keeper, engine->slot, kept->oid, err))

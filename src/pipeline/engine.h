@@ -68,6 +68,9 @@ bool engine_tables(struct engine *engine, struct conn *source, struct table_list
 
 bool engine_check(struct engine *engine, struct err *err);
 
+/* Refuses tables whose UPDATEs would fail on the source once they are published. */
+bool engine_check_identity(const struct table_list *tables, struct err *err);
+
 /* (Re)opens the keeper's connection and takes the engine's lock. */
 bool engine_lock(struct engine *engine, struct err *err);
 bool engine_prepare(struct engine *engine, struct err *err);

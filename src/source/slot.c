@@ -152,20 +152,31 @@ bool publication_drop(struct conn *source, const char *publication, bool *ret_dr
            err_wrap(err, "could not drop publication \"%s\"", publication);
 }
 
+/* A root brings its leaves; unlogged tables have no changes. */
+static bool is_publishable(const struct table *table)
+{
+    return !table->is_partition && table->persistence == 'p';
+}
+
+static void put_published(struct buf *sql, const struct table *table, const char *glue)
+{
+    buf_puts(sql, glue);
+    buf_puts(sql, table->kind == 'p' ? "" : "ONLY ");
+    quote_qualified(sql, table->schema, table->name);
+}
+
 bool publication_create(struct conn *source, const char *publication,
                         const struct table_list *tables, struct err *err)
 {
     AUTO(buf_release) struct buf sql = BUF_INIT;
-    size_t listed = 0;
+    const char *glue = " FOR TABLE ";
     quote_add(&sql, "BEGIN; DROP PUBLICATION IF EXISTS %I; CREATE PUBLICATION %I", publication,
               publication);
     for (size_t i = 0; i < tables->count; i++) {
-        const struct table *table = &tables->items[i];
-        if (table->is_partition || table->persistence != 'p')
+        if (!is_publishable(&tables->items[i]))
             continue;
-        buf_puts(&sql, listed++ ? ", " : " FOR TABLE ");
-        buf_puts(&sql, table->kind == 'p' ? "" : "ONLY ");
-        quote_qualified(&sql, table->schema, table->name);
+        put_published(&sql, &tables->items[i], glue);
+        glue = ", ";
     }
     buf_puts(&sql, " WITH (publish = 'insert, update, delete, truncate',"
                    " publish_via_partition_root = false); COMMIT");
@@ -174,6 +185,38 @@ bool publication_create(struct conn *source, const char *publication,
     struct err ignored = {0};
     (void)conn_exec(source, "ROLLBACK", &ignored);
     return err_wrap(err, "could not create publication \"%s\"", publication);
+}
+
+static bool is_listed(const struct rows *oids, uint32_t oid)
+{
+    for (int i = 0; i < rows_count(oids); i++)
+        if (rows_oid(oids, i, 0) == oid)
+            return true;
+    return false;
+}
+
+bool publication_extend(struct conn *source, const char *publication,
+                        const struct table_list *tables, struct err *err)
+{
+    AUTO(rows_free) struct rows *oids = NULL;
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    const char *params[] = {publication};
+    if (!conn_query_params(source,
+                           "SELECT r.prrelid FROM pg_catalog.pg_publication_rel r"
+                           " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
+                           " WHERE p.pubname = $1",
+                           1, params, &oids, err))
+        return false;
+    const char *glue = " ADD TABLE ";
+    quote_add(&sql, "ALTER PUBLICATION %I", publication);
+    for (size_t i = 0; i < tables->count; i++) {
+        if (!is_publishable(&tables->items[i]) || is_listed(oids, tables->items[i].oid))
+            continue;
+        put_published(&sql, &tables->items[i], glue);
+        glue = ", ";
+    }
+    return strcmp(glue, ", ") != 0 || conn_exec(source, sql.data, err) ||
+           err_wrap(err, "could not add tables to publication \"%s\"", publication);
 }
 
 bool source_end(struct conn *source, uint64_t *ret_lsn, struct err *err)

@@ -49,6 +49,11 @@ bool slot_advance(struct conn *source, const char *slot, uint64_t *ret_lsn, stru
  * permanent and no partitions (a root brings its leaves). */
 bool publication_create(struct conn *source, const char *publication,
                         const struct table_list *tables, struct err *err);
+
+/* Adds tables that have come since; those that it has already may be among them. From then on
+ * their changes are published, so the wait and the snapshot of DESIGN 4 come after it. */
+bool publication_extend(struct conn *source, const char *publication,
+                        const struct table_list *tables, struct err *err);
 bool publication_drop(struct conn *source, const char *publication, bool *ret_dropped,
                       struct err *err);
 
