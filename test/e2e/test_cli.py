@@ -34,7 +34,8 @@ def test_help_and_version(pipe):
     (["run"], ["source", "target"]), (["run", "--copiers", "many"], ["copiers"]),
     (["run", "--copiers", "0"], ["copiers", "1"]), (["run", "--part-size", "3 apples"], ["part"]),
     (["run", "--until", "later"], ["until"]), (["verify", "--json"], ["source"]),
-    (["config"], ["print"]), (["run", "stray"], ["unexpected argument"]), (["help", "nosuch"], ["nosuch"])])
+    (["config"], ["print"]), (["run", "stray"], ["unexpected argument"]),
+    (["help", "nosuch"], ["nosuch"])])
 def test_mistakes_in_the_command_line_are_named(pipe, arguments, words):
     ended = pipe.command(*arguments)
     assert ended.code == CONFIGURATION and ended.stdout == ""

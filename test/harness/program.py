@@ -180,8 +180,8 @@ class Pipeline:
 
     def is_past(self, mark):
         """Whether it follows and has told the source a position beyond the mark."""
-        rows = self.source.sql("SELECT confirmed_flush_lsn::text FROM pg_replication_slots"
-                               " WHERE slot_name = %s AND active AND confirmed_flush_lsn IS NOT NULL",
+        rows = self.source.sql("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE"
+                               " slot_name = %s AND active AND confirmed_flush_lsn IS NOT NULL",
                                self.slot)
         return rows and lsn(rows[0][0]) > mark and self.phase() == "following"
 
