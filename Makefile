@@ -34,9 +34,12 @@ test-long: build-test
 check: deps
 	@scripts/run-tests checks
 
-bench: deps
+# Side by side with psql, pg_dump and pg_restore, pgcopydb and PostgreSQL's own replication.
+bench:
 	@scripts/install-deps bench
-	@$(MAKE) --no-print-directory all
+	@test -f build-release/build.ninja || \
+	    meson setup build-release --buildtype=release -Dtests=false -Dwerror=$(WERROR)
+	ninja -C build-release
 	bench/run $(ARGS)
 
 install: all
@@ -44,6 +47,6 @@ install: all
 	DESTDIR=$(abspath $(DESTDIR)) meson install -C build
 
 clean:
-	rm -rf build build-test
+	rm -rf build build-test build-release
 
 .PHONY: all build-test deps demo test test-long check bench install clean

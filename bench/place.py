@@ -1,0 +1,180 @@
+"""Where the bench runs: two throwaway clusters, the processes it times, the machine's facts."""
+import contextlib
+import os
+import pathlib
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "test"))
+
+from harness.cluster import BIN, Cluster, die_with_parent  # noqa: E402
+
+PROGRAM = ROOT / os.environ.get("TRUNKLINE_BUILD", "build-release") / "src" / "trunkline"
+SAMPLE_SECONDS = 0.02
+
+# The same for all contenders: the disk is waited for, checkpoints do not fall into a run, index
+# builds get the memory that trunkline asks for by itself, kept WAL files spare the first run.
+SETTINGS = {
+    "fsync": "on",
+    "shared_buffers": "512MB",
+    "min_wal_size": "4GB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "15min",
+    "maintenance_work_mem": "256MB",
+    "autovacuum": "off",
+    "deadlock_timeout": "1s",
+}
+
+
+class Failed(Exception):
+    """A contender did not do its work: there is nothing to measure."""
+
+
+class Run:
+    """One command that has ended: its time, its output, and the peak memory of its process."""
+
+    def __init__(self, seconds, output, peak_bytes):
+        self.seconds = seconds
+        self.output = output
+        self.peak_bytes = peak_bytes
+
+
+class PeakSampler(threading.Thread):
+    """Reads VmHWM, the peak of one process without its children, until the process has gone."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.path = pathlib.Path(f"/proc/{pid}/status")
+        self.peak_bytes = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                found = re.search(r"VmHWM:\s+(\d+) kB", self.path.read_text())
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            if not found:  # a zombie has no memory
+                return
+            self.peak_bytes = max(self.peak_bytes, int(found[1]) * 1024)
+            time.sleep(SAMPLE_SECONDS)
+
+
+class Place:
+    """Two clusters in a temporary directory; everything goes at the end."""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
+        self.directory.chmod(0o755)
+        self.source = Cluster(self.directory / "source", **SETTINGS)
+        self.target = Cluster(self.directory / "target", **{**SETTINGS, "wal_level": "replica"})
+        self.scratch = self.directory / "scratch"
+        self.environment = {
+            "PATH": f"{BIN}:/usr/bin:/bin",
+            "HOME": str(self.directory),
+            "TMPDIR": str(self.directory),
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def __enter__(self):
+        self.source.start()
+        self.target.start()
+        return self
+
+    def __exit__(self, *_):
+        for cluster in (self.source, self.target):
+            with contextlib.suppress(Exception):
+                cluster.remove()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def fresh_target(self, name):
+        """An empty database on the target, an empty scratch directory, nothing left to write."""
+        self.target.drop_database(name)
+        database = self.target.create_database(name)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir()
+        for cluster in (self.source, self.target):
+            admin = cluster.database()
+            admin.sql("CHECKPOINT")
+            admin.close()
+        return database
+
+    def start(self, command, output, **options):
+        return subprocess.Popen(
+            [str(part) for part in command], stdin=options.pop("stdin", subprocess.DEVNULL),
+            stderr=output, env=self.environment, cwd=self.directory,
+            preexec_fn=die_with_parent(signal.SIGKILL), **options)
+
+    def run(self, *commands):
+        """Runs commands one after another, as a shell's `a && b`; the time is that of all."""
+        with tempfile.TemporaryFile() as output:
+            peak = 0
+            began = time.monotonic()
+            for command in commands:
+                process = self.start(command, output, stdout=output)
+                sampler = PeakSampler(process.pid)
+                code = process.wait()
+                seconds = time.monotonic() - began
+                peak = max(peak, sampler.peak_bytes)
+                text = read_all(output)
+                if code != 0:
+                    raise Failed(f"{pathlib.Path(command[0]).name} ended with {code}:\n{text}")
+        return Run(seconds, text, peak)
+
+    def pipe(self, left, right):
+        """Runs `left | right`."""
+        with tempfile.TemporaryFile() as output:
+            began = time.monotonic()
+            writer = self.start(left, output, stdout=subprocess.PIPE)
+            reader = self.start(right, output, stdin=writer.stdout, stdout=output)
+            writer.stdout.close()
+            codes = [reader.wait(), writer.wait()]
+            seconds = time.monotonic() - began
+            text = read_all(output)
+            if codes != [0, 0]:
+                raise Failed(f"{left[0]} | {right[0]} ended with {codes}:\n{text}")
+        return Run(seconds, text, 0)
+
+
+def read_all(file):
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def first_line(*command):
+    try:
+        return subprocess.run(command, capture_output=True, text=True,
+                              check=False).stdout.splitlines()[0].strip()
+    except (OSError, IndexError):
+        return "?"
+
+
+def field(path, pattern):
+    found = re.search(pattern, pathlib.Path(path).read_text(), re.M)
+    return found[1].strip() if found else "?"
+
+
+def facts():
+    """What the figures depend on."""
+    memory_kib = int(field("/proc/meminfo", r"^MemTotal:\s+(\d+)"))
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "trunkline": first_line(PROGRAM, "--version"),
+        "commit": first_line("git", "-C", ROOT, "rev-parse", "--short", "HEAD"),
+        "postgresql": first_line(BIN / "postgres", "--version"),
+        "pgcopydb": first_line("pgcopydb", "--version"),
+        "processor": field("/proc/cpuinfo", r"^model name\s*:(.*)$"),
+        "processors": os.cpu_count(),
+        "memory_gib": round(memory_kib / 1024 / 1024, 1),
+        "kernel": platform.release(),
+        "load_before": [round(load, 1) for load in os.getloadavg()],
+        "settings": SETTINGS,
+    }
