@@ -33,19 +33,21 @@ bool replication_identify(struct conn *conn, struct replication_system *ret_syst
     return true;
 }
 
-bool replication_create_slot(struct conn *conn, const char *slot, uint64_t *ret_consistent,
-                             char **ret_snapshot, struct err *err)
+bool replication_create_slot(struct conn *conn, const char *slot, bool exports,
+                             uint64_t *ret_consistent, char **ret_snapshot, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
+    bool is_new = conn_version(conn) >= 150000;
+    const char *snapshot = is_new    ? exports ? "(SNAPSHOT 'export')" : "(SNAPSHOT 'nothing')"
+                           : exports ? "EXPORT_SNAPSHOT"
+                                     : "NOEXPORT_SNAPSHOT";
     AUTO(str_free)
-    char *sql = quote_sql(conn_version(conn) >= 150000
-                              ? "CREATE_REPLICATION_SLOT %I LOGICAL pgoutput (SNAPSHOT 'export')"
-                              : "CREATE_REPLICATION_SLOT %I LOGICAL pgoutput EXPORT_SNAPSHOT",
-                          slot);
+    char *sql = quote_sql("CREATE_REPLICATION_SLOT %I LOGICAL pgoutput %s", slot, snapshot);
     if (!conn_query(conn, sql, &rows, err))
         return err_wrap(err, "could not create replication slot \"%s\"", slot);
     *ret_consistent = rows_lsn(rows, 0, 1);
-    *ret_snapshot = str_dup(rows_text(rows, 0, 2));
+    if (exports)
+        *ret_snapshot = str_dup(rows_text(rows, 0, 2));
     return true;
 }
 

@@ -20,10 +20,11 @@ void replication_system_release(struct replication_system *system);
 bool replication_identify(struct conn *conn, struct replication_system *ret_system,
                           struct err *err);
 
-/* CREATE_REPLICATION_SLOT … LOGICAL pgoutput (SNAPSHOT 'export'). The snapshot lives until the
- * next command on this connection or its end. *ret_snapshot is owned by the caller. */
-bool replication_create_slot(struct conn *conn, const char *slot, uint64_t *ret_consistent,
-                             char **ret_snapshot, struct err *err);
+/* CREATE_REPLICATION_SLOT … LOGICAL pgoutput. With exports, the snapshot lives until the next
+ * command on this connection or its end; *ret_snapshot is owned by the caller. Too many running
+ * subtransactions for an export: ERR_RETRY with SQLSTATE 40001. */
+bool replication_create_slot(struct conn *conn, const char *slot, bool exports,
+                             uint64_t *ret_consistent, char **ret_snapshot, struct err *err);
 
 /* START_REPLICATION SLOT slot LOGICAL lsn (options). */
 bool replication_start(struct conn *conn, const char *slot, uint64_t lsn, const char *options,

@@ -26,6 +26,7 @@ struct session {
     struct engine *engine;
     struct stream_reader *reader;
     struct stop *reader_stop;
+    char *reader_name; /* owned: the reader's thread borrows it */
     struct target *target;
     struct keeper_tables tables;
     struct handover *handover;
@@ -350,7 +351,7 @@ static bool open_target(struct session *session, struct err *err)
 static bool run_session(struct session *session, struct err *err)
 {
     struct engine *engine = session->engine;
-    AUTO(str_free) char *name = engine_name(engine, "stream");
+    session->reader_name = engine_name(engine, "stream");
     if (!open_target(session, err))
         return false;
     session->end = session->stored;
@@ -362,7 +363,7 @@ static bool run_session(struct session *session, struct err *err)
         .url = engine->settings->source,
         .slot = engine->slot,
         .publication = engine->publication,
-        .application_name = name,
+        .application_name = session->reader_name,
         .system_id = engine->system_id,
         .timeline = engine->pipeline.timeline,
         .target_version = engine->target_version,
@@ -392,6 +393,7 @@ static void close_session(struct session *session, struct err *err)
     free(session->changes);
     arena_free(&session->arena);
     stop_free(&session->reader_stop);
+    free(session->reader_name);
     handover_free(&session->handover);
     keeper_tables_release(&session->tables);
 }

@@ -3,6 +3,7 @@
  * Each step is recorded before or together with what it makes, so that a start after kill -9 goes
  * on where the last one died: phase `created` means that publication and slot may be there. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -158,9 +159,15 @@ static bool create_slot(struct engine *engine, struct err *err)
     if (!conn_open(&options, &engine->creator, err))
         return false;
     log_info("creating slot %s: waits for the transactions that run now", engine->slot);
-    return replication_create_slot(engine->creator, engine->slot, &consistent,
-                                   &engine->created_snapshot, err) &&
-           fault_point("slot.created", err) &&
+    bool is_made = replication_create_slot(engine->creator, engine->slot, true, &consistent,
+                                           &engine->created_snapshot, err);
+    if (!is_made && strcmp(err->sqlstate, "40001") == 0) {
+        /* Too many subtransactions to export: a snapshot beside the slot serves as well. */
+        is_made =
+            replication_create_slot(engine->creator, engine->slot, false, &consistent, NULL, err);
+        conn_free(&engine->creator);
+    }
+    return is_made && fault_point("slot.created", err) &&
            keeper_set_slot(engine->keeper, engine->slot, consistent, err);
 }
 

@@ -64,6 +64,7 @@ enum { PENDING_MAX = 4096, UNFLUSHED_MAX = 1024 };
 struct postgres {
     struct target target; /* first */
     struct postgres_options options;
+    char *name; /* owned: options.application_name */
     struct conn *conn;
     struct conn *lookup; /* catalog reads beside a pipeline in flight; opened when needed */
 

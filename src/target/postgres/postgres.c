@@ -33,6 +33,7 @@ static void postgres_free(struct target **target)
     }
     conn_free(&pg->conn);
     conn_free(&pg->lookup);
+    free(pg->name);
     free(pg);
     *target = NULL;
 }
@@ -73,6 +74,8 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
     struct target *target = &pg->target;
     target->ops = &ops;
     pg->options = *options;
+    pg->name = str_dup(options->application_name); /* the lookup connection is opened later */
+    pg->options.application_name = pg->name;
     struct conn_options conn = {
         .url = options->url,
         .what = "target",

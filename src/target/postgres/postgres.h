@@ -12,7 +12,7 @@
 
 struct postgres_options { /* everything borrowed, outlives the target */
     const char *url;
-    const char *application_name;
+    const char *application_name; /* copied */
     const char *slot;
     const struct keeper_tables *tables; /* columns as copied; NULL for copiers */
     int connect_timeout_ms;
