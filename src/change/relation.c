@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -32,6 +33,21 @@ struct relation *relation_new(uint32_t oid, const char *schema, const char *name
         relation->columns[i].name = str_dup(columns[i].name);
     }
     return relation;
+}
+
+bool relation_is(const struct relation *relation, const char *schema, const char *name,
+                 char replica_identity, size_t column_count, const struct relation_column *columns)
+{
+    if (relation->replica_identity != replica_identity || relation->column_count != column_count ||
+        strcmp(relation->schema, schema) != 0 || strcmp(relation->name, name) != 0)
+        return false;
+    for (size_t i = 0; i < column_count; i++) {
+        const struct relation_column *mine = &relation->columns[i];
+        if (mine->type_oid != columns[i].type_oid || mine->typmod != columns[i].typmod ||
+            mine->is_key != columns[i].is_key || strcmp(mine->name, columns[i].name) != 0)
+            return false;
+    }
+    return true;
 }
 
 /* Counting is no change of what the relation says: const stays const for readers. */

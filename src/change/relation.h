@@ -27,5 +27,8 @@ struct relation {
 struct relation *relation_new(uint32_t oid, const char *schema, const char *name,
                               char replica_identity, size_t column_count,
                               const struct relation_column *columns);
+/* Whether it says just this. */
+bool relation_is(const struct relation *relation, const char *schema, const char *name,
+                 char replica_identity, size_t column_count, const struct relation_column *columns);
 struct relation *relation_ref(const struct relation *relation);
 void relation_unref(struct relation **relation); /* AUTO handler */

@@ -1,4 +1,5 @@
 /* Entry: picks the command. */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,11 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+    /* Batches are made in one thread and freed in another: few heaps, given back early, keep the
+     * process as small as what it holds. */
+    (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     if (argc < 2) {
         help_print(NULL, stderr);
         return 2;

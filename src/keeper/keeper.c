@@ -148,7 +148,7 @@ bool keeper_tables(struct conn *conn, const char *slot, struct keeper_tables *re
     const char *params[] = {slot};
     if (!conn_query_params(conn,
                            "SELECT source_oid, schema_name, table_name, snapshot, end_lsn,"
-                           " signature, is_copied, is_ours FROM trunkline.tables"
+                           " signature, is_copied, is_ours, target_oid FROM trunkline.tables"
                            " WHERE slot = $1 ORDER BY source_oid",
                            1, params, &rows, err))
         return err_wrap(err, "could not read the tables of the copy");
@@ -164,6 +164,7 @@ bool keeper_tables(struct conn *conn, const char *slot, struct keeper_tables *re
             .signature = str_dup(rows_text(rows, i, 5)),
             .is_copied = rows_bool(rows, i, 6),
             .is_ours = rows_bool(rows, i, 7),
+            .target_oid = rows_oid(rows, i, 8),
         };
     *ret_tables = tables;
     return true;
@@ -209,11 +210,11 @@ bool keeper_plan_table(struct conn *conn, const char *slot, const struct keeper_
     char text[LSN_TEXT];
     return keeper_forget_table(conn, slot, table->oid, err) &&
            (conn_execf(conn, err,
-                       "INSERT INTO trunkline.tables (slot, source_oid, schema_name, table_name,"
-                       " snapshot, end_lsn, signature, parts, is_ours)"
-                       " VALUES (%L, %u, %L, %L, %L, %L, %L, %d, %s)",
-                       slot, table->oid, table->schema, table->name, table->snapshot,
-                       lsn_format(table->end_lsn, text), table->signature, parts,
+                       "INSERT INTO trunkline.tables (slot, source_oid, target_oid, schema_name,"
+                       " table_name, snapshot, end_lsn, signature, parts, is_ours)"
+                       " VALUES (%L, %u, %u, %L, %L, %L, %L, %L, %d, %s)",
+                       slot, table->oid, table->target_oid, table->schema, table->name,
+                       table->snapshot, lsn_format(table->end_lsn, text), table->signature, parts,
                        table->is_ours ? "true" : "false") ||
             err_wrap(err, "could not record a table of the copy"));
 }

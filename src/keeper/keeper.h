@@ -80,6 +80,7 @@ bool keeper_position(struct conn *conn, const char *slot, uint64_t *ret_lsn, str
 /* One table of the copy. */
 struct keeper_table {
     uint32_t oid; /* the source's */
+    uint32_t target_oid;
     char *schema;
     char *name;
     char *snapshot;   /* S of DESIGN 4 */

@@ -27,6 +27,7 @@ static const char *const migrations[KEEPER_VERSION] = {
     "CREATE TABLE trunkline.tables ("
     " slot text NOT NULL REFERENCES trunkline.pipeline ON DELETE CASCADE,"
     " source_oid oid NOT NULL,"
+    " target_oid oid NOT NULL,"
     " schema_name text NOT NULL,"
     " table_name text NOT NULL,"
     " snapshot text NOT NULL,"

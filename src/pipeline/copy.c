@@ -316,6 +316,7 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
     const struct keeper_table *kept = keeper_table_find(&attempt->kept, table->oid);
     struct keeper_table plan = {
         .oid = table->oid,
+        .target_oid = to->oid,
         .schema = table->schema,
         .name = table->name,
         .snapshot = attempt->hold.snapshot,

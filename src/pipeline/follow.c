@@ -19,7 +19,13 @@
 #include "pipeline/stream_reader.h"
 #include "target/postgres/postgres.h"
 
-enum { IDLE_POP_MS = 50, FINAL_FLUSH_MS = 3000, BATCH_BYTES = 256 * 1024, HELD_MAX = 4096 };
+enum {
+    IDLE_POP_MS = 50,
+    TELL_MS = 500,
+    FINAL_FLUSH_MS = 3000,
+    BATCH_BYTES = 256 * 1024,
+    HELD_MAX = 4096
+};
 
 /* One stretch of following over one pair of connections. */
 struct session {
@@ -53,7 +59,27 @@ struct session {
     uint64_t idle_lsn; /* delivered up to here, nothing of it to apply */
     struct position stored;
     int64_t stored_ms;
+    int64_t told_ms; /* when the source was told last what is durable */
 };
+
+/* --- durability --- */
+
+static bool tell_durable(struct session *session, int timeout_ms, struct err *err)
+{
+    struct engine *engine = session->engine;
+    struct position durable = {0};
+    if (!session->target->ops->flushed(session->target, timeout_ms, &durable, err))
+        return false;
+    if (durable.lsn > atomic_load(&engine->durable) && !fault_point("group.durable", err))
+        return false;
+    if (durable.lsn > atomic_load(&engine->durable))
+        atomic_store(&engine->durable, durable.lsn);
+    metrics_raise(engine->metrics, METRIC_DURABLE_LSN, durable.lsn);
+    session->told_ms = clock_ms();
+    if (session->reader)
+        stream_reader_confirm(session->reader, &durable);
+    return true;
+}
 
 /* --- the group --- */
 
@@ -113,22 +139,13 @@ static bool apply(struct session *session, bool is_complete, struct err *err)
     session->transactions = 0;
     session->stored = session->end;
     session->stored_ms = clock_ms();
-    return true;
+    /* A stream that is never idle must be confirmed too: the source keeps the WAL until then. */
+    return session->stored_ms - session->told_ms < TELL_MS || tell_durable(session, 0, err);
 }
 
 static bool has_group(const struct session *session)
 {
     return session->change_count > 0 || session->is_started;
-}
-
-/* Nothing to apply in what has ended: its position is stored with the next group, or when idle. */
-static bool finish_group(struct session *session, struct err *err)
-{
-    if (has_group(session))
-        return apply(session, true, err);
-    session->idle_lsn = MAX_OF(session->idle_lsn, session->end.lsn);
-    session->transactions = 0;
-    return true;
 }
 
 static bool is_over_bounds(const struct session *session)
@@ -138,6 +155,35 @@ static bool is_over_bounds(const struct session *session)
            session->bytes >= (size_t)settings->group_max_bytes ||
            (session->change_count > 0 &&
             clock_ms() - session->group_ms >= settings->group_max_time_ms);
+}
+
+/* --- positions of nothing to apply --- */
+
+/* Nothing committed is in flight: the position of a keepalive may be stored, then reported. */
+static bool store_idle(struct session *session, struct err *err)
+{
+    if (session->idle_lsn <= session->stored.lsn || has_group(session) ||
+        session->is_in_transaction)
+        return true;
+    session->end.lsn = session->idle_lsn;
+    return fault_point("position.idle", err) && apply(session, true, err);
+}
+
+static bool store_idle_at_times(struct session *session, struct err *err)
+{
+    int64_t interval = session->engine->settings->idle_position_interval_ms;
+    return clock_ms() - session->stored_ms < interval || store_idle(session, err);
+}
+
+/* What has ended holds nothing to apply: its position is stored with the next group, or at
+ * intervals. */
+static bool finish_group(struct session *session, struct err *err)
+{
+    if (has_group(session))
+        return apply(session, true, err);
+    session->idle_lsn = MAX_OF(session->idle_lsn, session->end.lsn);
+    session->transactions = 0;
+    return store_idle_at_times(session, err);
 }
 
 /* --- changes --- */
@@ -234,44 +280,13 @@ static bool take_batch(struct session *session, struct batch *take_batch, struct
     return true;
 }
 
-/* --- durability --- */
-
-static bool tell_durable(struct session *session, int timeout_ms, struct err *err)
-{
-    struct engine *engine = session->engine;
-    struct position durable = {0};
-    if (!session->target->ops->flushed(session->target, timeout_ms, &durable, err))
-        return false;
-    if (durable.lsn > atomic_load(&engine->durable) && !fault_point("group.durable", err))
-        return false;
-    if (durable.lsn > atomic_load(&engine->durable))
-        atomic_store(&engine->durable, durable.lsn);
-    metrics_raise(engine->metrics, METRIC_DURABLE_LSN, durable.lsn);
-    if (session->reader)
-        stream_reader_confirm(session->reader, &durable);
-    return true;
-}
-
-/* Nothing committed is in flight: the position of a keepalive may be stored, then reported. */
-static bool store_idle(struct session *session, struct err *err)
-{
-    if (session->idle_lsn <= session->stored.lsn || has_group(session) ||
-        session->is_in_transaction)
-        return true;
-    session->end.lsn = session->idle_lsn;
-    return fault_point("position.idle", err) && apply(session, true, err);
-}
-
 static bool when_idle(struct session *session, struct err *err)
 {
-    int64_t interval = session->engine->settings->idle_position_interval_ms;
     if (!session->is_in_transaction && has_group(session) && !finish_group(session, err))
         return false;
     if (session->change_count == 0)
         drop_held(session);
-    if (clock_ms() - session->stored_ms >= interval && !store_idle(session, err))
-        return false;
-    return tell_durable(session, 0, err);
+    return store_idle_at_times(session, err) && tell_durable(session, 0, err);
 }
 
 /* --- the loop --- */
@@ -364,6 +379,7 @@ static bool run_session(struct session *session, struct err *err)
         .slot = engine->slot,
         .publication = engine->publication,
         .application_name = session->reader_name,
+        .name_prefix = engine->name_prefix,
         .system_id = engine->system_id,
         .timeline = engine->pipeline.timeline,
         .target_version = engine->target_version,

@@ -11,6 +11,8 @@
 #include "pg/replication.h"
 #include "source/slot.h"
 
+enum { FREE_WAIT_MS = 10000 };
+
 static const char again_hint[] = "the target can no longer be continued: remove the pipeline with "
                                  "tear-down, empty the target and copy again";
 
@@ -171,10 +173,18 @@ static bool start(const struct stream_options *options, struct conn *sql, uint64
     quote_ident(&names, options->publication);
     quote_add(&plugin, "proto_version '%d', publication_names %L, binary '%s'", result->protocol,
               names.data, result->is_binary ? "true" : "false");
-    if (!connect(options, true, &result->conn, err) ||
+    /* A walsender of ours that has not noticed its end keeps the slot: we hold the engine's lock.
+     */
+    if (!slot_wait_free(sql, options->slot, options->name_prefix, options->stop, FREE_WAIT_MS,
+                        err) ||
+        !connect(options, true, &result->conn, err) ||
         !check_system(result->conn, options, after, &result->timeline, err))
         return false;
-    return replication_start(result->conn, options->slot, after, plugin.data, err);
+    if (replication_start(result->conn, options->slot, after, plugin.data, err))
+        return true;
+    if (strcmp(err->sqlstate, "55006") == 0) /* somebody was faster: it may go away */
+        err->kind = ERR_RETRY;
+    return false;
 }
 
 bool start_replication(const struct stream_options *options, uint64_t after,

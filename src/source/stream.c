@@ -38,7 +38,8 @@ struct stream {
     struct pgoutput_decoder decoder;
     struct known_relation *relations; /* by OID: a rename swap sends two of one name */
     struct batch *filling;
-    uint64_t after; /* transactions that committed before are old */
+    struct arena *scratch; /* of one message */
+    uint64_t after;        /* transactions that committed before are old */
     bool is_binary;
     bool needs_text;
     bool is_in_transaction;
@@ -86,11 +87,12 @@ static void stream_confirm(struct feed *feed, const struct position *durable)
 
 /* --- messages to changes --- */
 
-static bool learn_relation(struct stream *stream, const struct pgoutput_message *message,
-                           struct err *err)
+/* The columns as they are kept; one whose type must travel as text ends a binary stream. */
+static bool take_columns(struct stream *stream, const struct pgoutput_message *message,
+                         struct relation_column **ret_columns, struct err *err)
 {
     struct relation_column *columns =
-        arena_alloc(batch_arena(stream->filling), message->column_count * sizeof(*columns));
+        arena_alloc(stream->scratch, message->column_count * sizeof(*columns));
     for (size_t i = 0; i < message->column_count; i++) {
         const struct pgoutput_column *from = &message->columns[i];
         columns[i] = (struct relation_column){.name = (char *)(uintptr_t)from->name,
@@ -106,6 +108,16 @@ static bool learn_relation(struct stream *stream, const struct pgoutput_message 
                            from->name, message->nspname, message->relname);
         }
     }
+    *ret_columns = columns;
+    return true;
+}
+
+static bool learn_relation(struct stream *stream, const struct pgoutput_message *message,
+                           struct err *err)
+{
+    struct relation_column *columns = NULL;
+    if (!take_columns(stream, message, &columns, err))
+        return false;
     struct known_relation *known = NULL;
     HASH_FIND(hh, stream->relations, &message->relation_oid, sizeof(uint32_t), known);
     if (!known) {
@@ -113,10 +125,14 @@ static bool learn_relation(struct stream *stream, const struct pgoutput_message 
         known->oid = message->relation_oid;
         HASH_ADD(hh, stream->relations, oid, sizeof(uint32_t), known);
     }
+    const char *schema = message->nspname[0] ? message->nspname : "pg_catalog";
+    /* The server describes a relation again after every ANALYZE and the like. */
+    if (known->relation && relation_is(known->relation, schema, message->relname,
+                                       message->replica_identity, message->column_count, columns))
+        return true;
     relation_unref(&known->relation);
-    known->relation =
-        relation_new(message->relation_oid, message->nspname[0] ? message->nspname : "pg_catalog",
-                     message->relname, message->replica_identity, message->column_count, columns);
+    known->relation = relation_new(message->relation_oid, schema, message->relname,
+                                   message->replica_identity, message->column_count, columns);
     return true;
 }
 
@@ -342,6 +358,7 @@ static void stream_free(struct feed **feed)
         free(known);
     }
     batch_unref(&stream->filling);
+    arena_free(&stream->scratch);
     types_free(&stream->types);
     conn_free(&stream->conn);
     free(stream);
@@ -360,6 +377,7 @@ struct feed *stream_new(const struct stream_options *options)
     struct stream *stream = mem_alloc(sizeof(*stream));
     stream->feed.ops = &ops;
     stream->options = *options;
+    stream->scratch = arena_new();
     return &stream->feed;
 }
 

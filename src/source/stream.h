@@ -14,11 +14,12 @@ struct stream_options { /* everything borrowed, outlives the feed */
     const char *slot;
     const char *publication;
     const char *application_name;
-    const char *system_id; /* of the cluster that the position belongs to */
-    uint32_t timeline;     /* likewise */
-    int target_version;    /* decides which types travel as text */
-    bool wants_text;       /* some target column's type differs: values as text */
-    size_t batch_bytes;    /* a batch is published when it has grown so large */
+    const char *name_prefix; /* of our own sessions: one that still uses the slot is ended */
+    const char *system_id;   /* of the cluster that the position belongs to */
+    uint32_t timeline;       /* likewise */
+    int target_version;      /* decides which types travel as text */
+    bool wants_text;         /* some target column's type differs: values as text */
+    size_t batch_bytes;      /* a batch is published when it has grown so large */
     int connect_timeout_ms;
     int tcp_user_timeout_ms;
     const struct stop *stop; /* ends every wait */

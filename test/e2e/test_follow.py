@@ -174,6 +174,40 @@ def test_a_column_the_target_lacks_is_named_with_the_command_that_mends_it(pipe)
     pipe.is_verified()
 
 
+def test_a_name_that_moves_to_another_table_stops_the_pipeline(pipe):
+    """A rename swap on the source: the rows of one table must not end in the other."""
+    pipe.source.sql("CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (LIKE a INCLUDING ALL);"
+                    "INSERT INTO a VALUES (1, 'a'); INSERT INTO b VALUES (1, 'b')")
+    engine = pipe.follow()
+    swap = "BEGIN; ALTER TABLE a RENAME TO c; ALTER TABLE b RENAME TO a; ALTER TABLE c RENAME TO b; COMMIT"
+    pipe.source.sql(swap)
+    pipe.source.sql("INSERT INTO a VALUES (2, 'was b')")
+    assert engine.wait() == CONFIGURATION
+    assert "renamed" in engine.stderr
+    assert pipe.target.one("SELECT count(*) FROM a") == 1
+    pipe.target.sql(swap)
+    pipe.copy()
+    pipe.is_equal()
+    pipe.is_verified()
+
+
+def test_tables_described_again_and_again_do_not_pile_up(pipe):
+    """The server sends a relation anew after each ALTER; equal ones must cost nothing."""
+    pipe.source.sql(TABLE)
+    engine = pipe.follow()
+    for number in range(30):
+        pipe.source.sql(f"ALTER TABLE t ALTER v SET STATISTICS {number + 1}")
+        pipe.source.sql("INSERT INTO t VALUES (%s, 'x')", number)
+    pipe.source.sql("ALTER TABLE t REPLICA IDENTITY FULL")
+    pipe.source.sql("UPDATE t SET v = 'full' WHERE id = 3")
+    pipe.source.sql("ALTER TABLE t REPLICA IDENTITY DEFAULT")
+    pipe.source.sql("UPDATE t SET v = 'default', id = 300 WHERE id = 3")
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+    pipe.is_verified()
+
+
 def test_columns_are_found_by_name(pipe):
     pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, gone int, a text, b text);"
                     "ALTER TABLE t DROP gone; INSERT INTO t VALUES (1, 'a', 'b')")

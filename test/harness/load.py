@@ -36,7 +36,8 @@ class Worker(threading.Thread):
                 while not self.stopping.is_set():
                     self.step(connection, self.random)
                     self.steps += 1
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except (psycopg.OperationalError, psycopg.InterfaceError,
+                psycopg.Rollback):  # a rollback that met a dead server comes out as itself
             if not self.survives:
                 raise
             self.stopping.wait(0.05)

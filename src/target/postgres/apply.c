@@ -194,6 +194,21 @@ static bool send_change(struct postgres *pg, const struct change *change, struct
                                            : send_row(pg, change, err);
 }
 
+/* Between groups no answer is on its way: nothing points at a retired destination any more. */
+static bool free_retired(struct postgres *pg, struct err *err)
+{
+    while (pg->retired) {
+        AUTO(destination_free) struct destination *destination = pg->retired;
+        pg->retired = destination->next_retired;
+        for (const struct statement *s = destination->statements; s; s = s->next) {
+            AUTO(str_free) char *sql = str_fmt("DEALLOCATE %s", s->name);
+            if (s->is_prepared && (!make_room(pg, err) || !send_sql(pg, sql, err)))
+                return false;
+        }
+    }
+    return true;
+}
+
 static bool begin(struct postgres *pg, struct err *err)
 {
     if (pg->is_open)
@@ -202,7 +217,7 @@ static bool begin(struct postgres *pg, struct err *err)
         return false;
     pg->is_pipelining = true;
     pg->is_open = true;
-    return fault_point("group.begin", err) && send_sql(pg, "BEGIN", err);
+    return fault_point("group.begin", err) && send_sql(pg, "BEGIN", err) && free_retired(pg, err);
 }
 
 /* Moves the position row, from where this group started; the count is checked before COMMIT. */

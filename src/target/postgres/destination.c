@@ -15,7 +15,7 @@ enum { FIRST_USER_OID = 16384 }; /* types below have one OID on all servers */
 static const char columns_sql[] =
     "SELECT a.attname, pg_catalog.format_type(a.atttypid, -1), a.atttypid, a.atttypmod,"
     " a.attidentity = 'a', c.relkind, pg_catalog.format_type(a.atttypid, a.atttypmod),"
-    " a.attgenerated <> ''"
+    " a.attgenerated <> '', c.oid"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -166,6 +166,24 @@ static void note_others(struct destination *destination, const struct rows *rows
     }
 }
 
+/* A name can move to another table (a rename swap): the table of that name must be the one into
+ * which this very table of the source was copied. */
+static bool check_same_table(const struct postgres *pg, const struct relation *relation,
+                             uint32_t target_oid, struct err *err)
+{
+    const struct keeper_table *kept =
+        pg->options.tables ? keeper_table_find(pg->options.tables, relation->oid) : NULL;
+    if (!kept || kept->target_oid == target_oid)
+        return true;
+    (void)err_set(err, ERR_CONFIG,
+                  "table %s.%s of the source was copied as %s.%s, which is not the table %s.%s "
+                  "that the target has now",
+                  relation->schema, relation->name, kept->schema, kept->name, relation->schema,
+                  relation->name);
+    return err_hint(err, "it was renamed on the source: repeat the ALTER TABLE … RENAME on the "
+                         "target, then start again");
+}
+
 static bool read_columns(struct postgres *pg, struct destination *destination, struct err *err)
 {
     const struct relation *relation = destination->relation;
@@ -175,8 +193,11 @@ static bool read_columns(struct postgres *pg, struct destination *destination, s
         return false;
     if (rows_count(rows) == 0) {
         (void)err_set(err, ERR_CONFIG, "the target has no table %s", destination->label);
-        return err_hint(err, "create it there as it is on the source, then start again");
+        return err_hint(err, "create it there as it is on the source, or rename it as was done "
+                             "there, then start again");
     }
+    if (!check_same_table(pg, relation, rows_oid(rows, 0, 8), err))
+        return false;
     destination->is_partitioned = rows_text(rows, 0, 5)[0] == 'p';
     for (size_t i = 0; i < relation->column_count; i++) {
         int row = find_row(rows, relation->columns[i].name);
@@ -258,6 +279,19 @@ static bool read_key(struct postgres *pg, struct destination *destination, struc
     return true;
 }
 
+/* Answers may still be on their way: what was known under this OID is freed later. */
+static void retire_older(struct postgres *pg, const struct relation *relation)
+{
+    struct destination *destination, *next;
+    HASH_ITER (hh, pg->destinations, destination, next) {
+        if (destination->relation->oid != relation->oid)
+            continue;
+        HASH_DEL(pg->destinations, destination);
+        destination->next_retired = pg->retired;
+        pg->retired = destination;
+    }
+}
+
 bool destination_find(struct postgres *pg, const struct relation *relation,
                       struct destination **ret_destination, struct err *err)
 {
@@ -274,6 +308,7 @@ bool destination_find(struct postgres *pg, const struct relation *relation,
     made->columns = mem_alloc(relation->column_count * sizeof(*made->columns));
     if (!open_lookup(pg, err) || !read_columns(pg, made, err) || !read_key(pg, made, err))
         return false;
+    retire_older(pg, relation);
     HASH_ADD(hh, pg->destinations, serial, sizeof(uint64_t), made);
     *ret_destination = TAKE(made);
     return true;

@@ -44,6 +44,7 @@ struct destination {
     struct destination_column *columns; /* owned; as many as the relation has */
     struct strv others; /* columns that only the target has, without generated ones */
     struct statement *statements;
+    struct destination *next_retired;
     UT_hash_handle hh;
 };
 
@@ -78,6 +79,7 @@ struct postgres {
     bool is_open; /* BEGIN is sent, COMMIT is not */
     struct position start;
     struct destination *destinations;
+    struct destination *retired; /* described anew since; freed before the next group */
     unsigned statement_count;
     struct pipe_params params;           /* of the statement that is being sent */
     struct pending pending[PENDING_MAX]; /* a ring: answers come in the order of the commands */

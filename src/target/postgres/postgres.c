@@ -31,6 +31,10 @@ static void postgres_free(struct target **target)
         HASH_DEL(pg->destinations, destination);
         destination_free(&destination);
     }
+    while ((destination = pg->retired)) {
+        pg->retired = destination->next_retired;
+        destination_free(&destination);
+    }
     conn_free(&pg->conn);
     conn_free(&pg->lookup);
     free(pg->name);
