@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-enum { BLOCK_BYTES = 64 * 1024, ALIGN = 8 };
+enum { BLOCK_BYTES = 256 * 1024, ALIGN = 8 };
 
 struct block {
     struct block *next;

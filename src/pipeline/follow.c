@@ -90,6 +90,17 @@ static void drop_held(struct session *session)
     session->held_count = 0;
 }
 
+/* After an apply only the batch that is being read may still be borrowed from. */
+static void drop_older(struct session *session)
+{
+    for (size_t i = 0; i + 1 < session->held_count; i++)
+        batch_unref(&session->held[i]);
+    if (session->held_count > 1) {
+        session->held[0] = session->held[session->held_count - 1];
+        session->held_count = 1;
+    }
+}
+
 static void hold_batch(struct session *session, struct batch *take_batch)
 {
     if (session->held_count == session->held_size) {
@@ -128,6 +139,7 @@ static bool apply(struct session *session, bool is_complete, struct err *err)
     }
     session->change_count = 0;
     session->bytes = 0;
+    drop_older(session);
     session->is_started = !is_complete;
     arena_reset(session->arena);
     metrics_add(engine->metrics, METRIC_APPLY_SECONDS, (uint64_t)(clock_us() - since));
