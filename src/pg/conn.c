@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,8 @@
 #include "base/mem.h"
 #include "pg/libpq.h"
 #include "pg/quote.h"
+
+enum { CANCEL_MS = 1000 };
 
 /* Startup options hold against ALTER ROLE … SET and ALTER DATABASE … SET, from the first command
  * on. What newer servers only know (transaction_timeout) is set after the connection is there. */
@@ -69,13 +73,49 @@ bool conn_fail(struct conn *conn, const PGresult *result, struct err *err)
     return false;
 }
 
+/* A cancel request goes over a connection of its own, which libpq makes without any timeout. It is
+ * left to a thread that may outlive us: a server that has gone silent must not hold up a stop. */
+struct cancel_job {
+    PGcancel *handle;
+    struct stop *done;
+    atomic_int references;
+};
+
+static void cancel_job_unref(struct cancel_job *job)
+{
+    if (atomic_fetch_sub(&job->references, 1) > 1)
+        return;
+    PQfreeCancel(job->handle);
+    stop_free(&job->done);
+    free(job);
+}
+
+static void *cancel_main(void *arg)
+{
+    struct cancel_job *job = arg;
+    char why[256];
+    (void)PQcancel(job->handle, why, sizeof(why));
+    stop_raise(job->done);
+    cancel_job_unref(job);
+    return NULL;
+}
+
 static void cancel(struct conn *conn)
 {
-    char why[256];
-    PGcancel *handle = PQgetCancel(conn->pg);
-    if (handle && PQtransactionStatus(conn->pg) == PQTRANS_ACTIVE)
-        (void)PQcancel(handle, why, sizeof(why));
-    PQfreeCancel(handle);
+    pthread_t thread;
+    if (PQtransactionStatus(conn->pg) != PQTRANS_ACTIVE)
+        return;
+    struct cancel_job *job = mem_alloc(sizeof(*job));
+    job->handle = PQgetCancel(conn->pg);
+    job->done = stop_new();
+    atomic_init(&job->references, 2);
+    if (job->handle && pthread_create(&thread, NULL, cancel_main, job) == 0) {
+        (void)pthread_detach(thread);
+        (void)stop_wait(job->done, CANCEL_MS);
+    } else {
+        cancel_job_unref(job);
+    }
+    cancel_job_unref(job);
 }
 
 static bool wait_for(struct conn *conn, short events, int timeout_ms, int extra_fd, struct err *err)

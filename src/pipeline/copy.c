@@ -26,6 +26,7 @@ struct attempt {
     int number;         /* from 0 */
     struct conn *fresh; /* to the source, outside the snapshot */
     struct hold hold;
+    bool lacks_some;           /* tables came after the publication was brought in step */
     struct table_list tables;  /* of the source, under S */
     struct table_list found;   /* of the target, before the schema is restored */
     struct table_list target;  /* of the target, after it */
@@ -65,18 +66,19 @@ static bool is_finished(const struct attempt *attempt, uint32_t oid)
 
 struct published {
     const struct rows *oids;
+    bool lacks_some;
 };
 
 static bool is_published(const struct table *table, void *arg)
 {
-    const struct published *published = arg;
+    struct published *published = arg;
     if (table->persistence == 'u')
         return true;
     for (int i = 0; i < rows_count(published->oids); i++)
         if (rows_oid(published->oids, i, 0) == table->oid)
             return true;
-    log_warn("%s.%s came after the publication was made: it is not copied", table->schema,
-             table->name);
+    log_info("%s.%s is not published yet", table->schema, table->name);
+    published->lacks_some = true;
     return false;
 }
 
@@ -96,6 +98,7 @@ static bool filter_published(struct attempt *attempt, struct err *err)
         return false;
     struct published published = {.oids = oids};
     table_list_filter(&attempt->tables, is_published, &published);
+    attempt->lacks_some = published.lacks_some;
     return true;
 }
 
@@ -172,7 +175,7 @@ static void fill_job(struct attempt *attempt)
         .keeper = KEEPER_SCHEMA,
         .work_dir = engine->work_dir,
         .tools = &engine->tools,
-        .selected = engine->patterns.count ? &attempt->tables : NULL,
+        .selected = engine->patterns.count || attempt->lacks_some ? &attempt->tables : NULL,
         .stop = engine->hard,
         .index_memory = engine->settings->index_memory,
         .jobs = engine->settings->copiers,
@@ -426,8 +429,11 @@ static bool attempt_once(struct engine *engine, int number, bool *ret_is_done, s
     if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
         !keeper_finish_tables(engine->keeper, engine->slot, err) ||
         !keeper_tables(engine->keeper, engine->slot, &attempt.kept, err) ||
-        !take_snapshot(&attempt, err) || !read_tables(&attempt, err) ||
-        !dump_schema(&attempt, &is_good_dump, err))
+        !take_snapshot(&attempt, err) || !read_tables(&attempt, err))
+        return false;
+    if (attempt.lacks_some) /* the next attempt publishes them first */
+        return true;
+    if (!dump_schema(&attempt, &is_good_dump, err))
         return false;
     if (!is_good_dump)
         return true;
