@@ -103,12 +103,12 @@ def pipe(shared_clusters, pipelines):
 
 @pytest.fixture
 def rough(rough_clusters, pipelines):
-    """A pipeline whose servers may be killed; they run again when the test ends."""
-    for cluster in rough_clusters:
-        if not cluster.is_running:
-            cluster.start()
+    """A pipeline whose servers may be killed and configured; they run again when the test ends."""
     yield pipelines(rough_clusters)
     for cluster in rough_clusters:
+        if cluster.is_altered:
+            cluster.configure()
+            cluster.stop()
         if not cluster.is_running:
             cluster.start()
 

@@ -110,7 +110,7 @@ def test_a_source_with_asynchronous_target_loses_nothing(rough):
     pipe = rough
     make_bank(pipe.source)
     pipe.target.sql(f"ALTER DATABASE {pipe.target.name} SET synchronous_commit = off")
-    pipe.target.cluster.configure(fsync="on", wal_writer_delay="10s")
+    pipe.target.cluster.configure(wal_writer_delay="10s")
     pipe.target.cluster.restart()
     engine = pipe.follow()
     with load(pipe.source, transfer, sessions=2) as running:
@@ -121,8 +121,6 @@ def test_a_source_with_asynchronous_target_loses_nothing(rough):
             pipe.target.cluster.start()
             running.wait_steps(20)
             assert engine.runs()
-    pipe.target.cluster.configure(fsync="on")
-    pipe.target.cluster.restart()
     pipe.catch_up(engine)
     pipe.is_equal()
     engine.stop()
@@ -140,6 +138,27 @@ def test_the_source_is_told_only_what_the_target_has_flushed(rough):
     pipe.target.cluster.start()
     assert pipe.target.one("SELECT count(*) FROM t") == 2
     engine.kill()
+
+
+def test_a_position_found_at_the_start_is_durable_before_the_source_hears_of_it(rough):
+    """The engine died when its commit was visible and nothing had flushed it yet."""
+    pipe = rough
+    pipe.source.sql(TABLE)
+    target = pipe.target.cluster
+    target.configure(wal_writer_delay="10s")
+    target.restart()
+    pipe.follow().stop()
+    engine = pipe.start(fault="group.committed=kill")
+    pipe.source.sql("INSERT INTO t VALUES (2, 'b')")
+    assert engine.wait() == -signal.SIGKILL
+    position = lsn(pipe.target.one("SELECT lsn::text FROM trunkline.position"))
+    engine = pipe.start()
+    wait_until(lambda: pipe.confirmed() >= position, "the source has heard of the position")
+    target.kill9()
+    target.start()
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
 
 
 def is_named(pipe, *words):

@@ -140,8 +140,10 @@ class Cluster:
         self.log = self.directory / "log"
         self.port = free_port()
         self.process = None
+        self.settings = settings
+        self.is_altered = False
         self._initdb()
-        self.configure(**settings)
+        self.configure()
 
     def _environment(self):
         return {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
@@ -163,9 +165,10 @@ class Cluster:
             conf.write("include 'test.conf'\n")
 
     def configure(self, **settings):
-        """Writes the configuration: the tests' settings, then the given ones."""
+        """Writes the configuration: ours, with the given settings over it. Reload or restart."""
+        self.is_altered = bool(settings)
         chosen = {**SETTINGS, "port": self.port, "unix_socket_directories": self.directory,
-                  **settings}
+                  **self.settings, **settings}
         lines = "".join(f"{name} = '{value}'\n" for name, value in chosen.items())
         (self.data / "test.conf").write_text(lines)
 
