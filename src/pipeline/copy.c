@@ -459,8 +459,11 @@ bool engine_copy(struct engine *engine, struct err *err)
             return err_hint(err, "start again when no schema changes, TRUNCATE or VACUUM FULL run");
         }
         *err = (struct err){0};
-        if (attempt_once(engine, attempt, &is_done, err))
+        bool is_whole = false;
+        if (attempt_once(engine, attempt, &is_whole, err)) {
+            is_done = is_whole;
             continue;
+        }
         conn_free(&engine->creator);
         if (!engine->has_started || !engine_reconnect(engine, err))
             return false;

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from harness.compare import schema_differences
 from harness.data import make_mill, mill_step
 from harness.load import load
 from harness.program import ENDED, PROGRAM, clean_environment
@@ -43,6 +44,7 @@ def end_equal(pipe):
     pipe.is_equal()
     engine.stop()
     pipe.is_verified()
+    assert schema_differences(pipe.source, pipe.target) == []
 
 
 @pytest.mark.parametrize("point", POINTS)
