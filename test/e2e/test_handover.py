@@ -312,6 +312,25 @@ def test_two_engines_of_which_the_first_was_cut_off(pipe, tmp_path, point):
     pipe.is_verified()
 
 
+def test_a_position_that_somebody_else_moved_is_read_again(pipe, tmp_path):
+    """No lock keeps out an engine behind a pooler: the one whose position has moved steps back."""
+    pipe.source.sql("CREATE TABLE t (a int); ALTER TABLE t REPLICA IDENTITY FULL")
+    pipe.follow().stop()
+    gate = Gate(tmp_path, "group.applied")
+    engine = pipe.start(fault=gate.fault)
+    pipe.source.sql("INSERT INTO t SELECT generate_series(1, 10)")
+    gate.wait(engine)
+    end = pipe.source.one("SELECT pg_current_wal_flush_lsn()::text")
+    pipe.target.sql(f"BEGIN; INSERT INTO t SELECT generate_series(1, 10);"
+                    f" UPDATE trunkline.position SET lsn = '{end}'; COMMIT")
+    gate.open()
+    pipe.source.sql("INSERT INTO t VALUES (11)")
+    pipe.catch_up(engine)
+    assert pipe.target.one("SELECT count(*) FROM t") == 11
+    pipe.is_equal()
+    engine.stop()
+
+
 HOSTILE = """
 ALTER DATABASE {0} SET statement_timeout = '400ms';
 ALTER DATABASE {0} SET lock_timeout = '400ms';

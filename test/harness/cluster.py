@@ -206,9 +206,11 @@ class Cluster:
         self.start()
 
     def kill9(self):
-        """kill -9 of the postmaster and all its processes, as when the machine goes down."""
+        """kill -9 of the postmaster and all its processes, as when the machine goes down: stopped
+        first, so that none of them lives to see another one die."""
+        self.process.send_signal(signal.SIGSTOP)
         pids = [self.process.pid] + children_of(self.process.pid)
-        for pid in pids:
+        for pid in reversed(pids):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
