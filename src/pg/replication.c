@@ -102,10 +102,11 @@ static bool ended(struct conn *conn, struct err *err)
     PGresult *result = NULL;
     if (!conn_next_result(conn, &result, err))
         return false;
-    if (result && PQresultStatus(result) == PGRES_FATAL_ERROR)
-        (void)conn_fail(conn, result, err);
-    else
+    if (!result || PQresultStatus(result) != PGRES_FATAL_ERROR)
         (void)err_set(err, ERR_RETRY, "%s: the server has ended the stream", conn->what);
+    else if (!conn_fail(conn, result, err) && strcmp(err->sqlstate, "42704") == 0)
+        (void)err_hint(err, "the publication has been dropped and changes are lost: remove the "
+                            "pipeline with tear-down, empty the target and copy again");
     PQclear(result);
     return false;
 }

@@ -214,19 +214,25 @@ static bool restore(struct attempt *attempt, enum schema_stage stage, struct err
     return is_good;
 }
 
-/* A table that was altered while it was copied is made anew: what the copy itself made of it goes.
- * What depended on it goes as well and comes back with the restore. */
+/* Whether the source's table is still what the keeper recorded when it was planned. */
+static bool is_as_planned(const struct attempt *attempt, const struct keeper_table *kept)
+{
+    const struct table *now = table_list_find_oid(&attempt->tables, kept->oid);
+    AUTO(str_free) char *signature = now ? signature_of(now) : NULL;
+    return now && strcmp(signature, kept->signature) == 0 &&
+           strcmp(now->schema, kept->schema) == 0 && strcmp(now->name, kept->name) == 0;
+}
+
+/* A table that was altered or renamed since, finished or not, is made anew: what the copy itself
+ * made of it goes. What depended on it goes as well and comes back with the restore. */
 static bool drop_altered(struct attempt *attempt, struct err *err)
 {
     for (size_t i = 0; i < attempt->kept.count; i++) {
         const struct keeper_table *kept = &attempt->kept.items[i];
-        const struct table *now = table_list_find_oid(&attempt->tables, kept->oid);
-        AUTO(str_free) char *signature = now ? signature_of(now) : NULL;
-        bool is_same = now && strcmp(signature, kept->signature) == 0 &&
-                       strcmp(now->schema, kept->schema) == 0 && strcmp(now->name, kept->name) == 0;
-        if (kept->is_copied || !kept->is_ours || is_same)
+        if (!kept->is_ours || is_as_planned(attempt, kept))
             continue;
-        log_info("%s.%s was altered while it was copied: making it anew", kept->schema, kept->name);
+        log_info("%s.%s was altered or dropped while the copy ran: dropping what was made of it",
+                 kept->schema, kept->name);
         if (!conn_execf(attempt->engine->keeper, err, "DROP TABLE IF EXISTS %I.%I CASCADE",
                         kept->schema, kept->name))
             return false;
@@ -234,8 +240,8 @@ static bool drop_altered(struct attempt *attempt, struct err *err)
     return true;
 }
 
-/* A table that went with an altered one (a partition with its root) is not finished any more; one
- * that the source has dropped meanwhile is none of ours. */
+/* Such tables are not finished any more, nor are those that went with them (a partition with its
+ * root). */
 static bool forget_dropped(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
@@ -244,8 +250,7 @@ static bool forget_dropped(struct attempt *attempt, struct err *err)
         return false;
     for (size_t i = 0; i < attempt->kept.count; i++) {
         struct keeper_table *kept = &attempt->kept.items[i];
-        bool is_there = table_list_find(&there, kept->schema, kept->name);
-        if (is_there && table_list_find_oid(&attempt->tables, kept->oid))
+        if (table_list_find(&there, kept->schema, kept->name) && is_as_planned(attempt, kept))
             continue;
         kept->is_copied = false;
         if (!keeper_forget_table(engine->keeper, engine->slot, kept->oid, err))

@@ -383,9 +383,8 @@ static bool run_session(struct session *session, struct err *err)
         return false;
     session->end = session->stored;
     session->stored_ms = clock_ms();
-    atomic_store(&engine->durable, session->stored.lsn);
     if (session->until && session->stored.lsn >= session->until)
-        return true;
+        return tell_durable(session, FINAL_FLUSH_MS, err);
     struct stream_options options = {
         .url = engine->settings->source,
         .slot = engine->slot,

@@ -336,7 +336,7 @@ static bool stream_open(struct feed *feed, const struct position *after, struct 
     struct stream *stream = stream_of(feed);
     struct start_result started = {0};
     stream->after = after->lsn;
-    atomic_store(&stream->durable, after->lsn);
+    atomic_store(&stream->durable, 0); /* nothing is reported before the target confirms it */
     if (!start_replication(&stream->options, after->lsn, &started, err))
         return false;
     stream->conn = started.conn;

@@ -209,13 +209,20 @@ static bool free_retired(struct postgres *pg, struct err *err)
     return true;
 }
 
+static bool enter_pipeline(struct postgres *pg, struct err *err)
+{
+    if (!pg->is_pipelining && !pipe_enter(pg->conn, err))
+        return false;
+    pg->is_pipelining = true;
+    return true;
+}
+
 static bool begin(struct postgres *pg, struct err *err)
 {
     if (pg->is_open)
         return true;
-    if (!pg->is_pipelining && !pipe_enter(pg->conn, err))
+    if (!enter_pipeline(pg, err))
         return false;
-    pg->is_pipelining = true;
     pg->is_open = true;
     return fault_point("group.begin", err) && send_sql(pg, "BEGIN", err) && free_retired(pg, err);
 }
@@ -260,7 +267,7 @@ static void note_flushed(struct postgres *pg, uint64_t flushed)
     memmove(pg->unflushed, pg->unflushed + done, pg->unflushed_count * sizeof(*pg->unflushed));
 }
 
-static void note_committed(struct postgres *pg, const struct position *position, uint64_t wal)
+void postgres_note_committed(struct postgres *pg, const struct position *position, uint64_t wal)
 {
     /* Full: the newest entry stands for both; it only becomes durable later than it might. */
     if (pg->unflushed_count == UNFLUSHED_MAX)
@@ -310,7 +317,7 @@ static bool commit(struct postgres *pg, const struct position *position, struct 
     if (!fault_point("group.committed", err) || !next_lsn(pg, &inserted, err) ||
         !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
         return false;
-    note_committed(pg, position, inserted);
+    postgres_note_committed(pg, position, inserted);
     note_flushed(pg, flushed);
     return true;
 }
@@ -331,8 +338,8 @@ bool postgres_apply(struct target *target, const struct group *group, struct err
 static bool ask_flushed(struct postgres *pg, struct err *err)
 {
     uint64_t flushed = 0;
-    if (!pipe_sql(pg->conn, flush_sql, err) || !pipe_sync(pg->conn, err) ||
-        !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
+    if (!enter_pipeline(pg, err) || !pipe_sql(pg->conn, flush_sql, err) ||
+        !pipe_sync(pg->conn, err) || !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
         return false;
     note_flushed(pg, flushed);
     return true;

@@ -115,6 +115,9 @@ bool postgres_part_commit(struct target *target, int64_t *ret_rows, struct err *
 bool postgres_part_abort(struct target *target, struct err *err);
 
 /* apply.c */
+
+/* position becomes durable when the target has flushed its WAL up to `wal`, an insert position. */
+void postgres_note_committed(struct postgres *pg, const struct position *position, uint64_t wal);
 bool postgres_apply(struct target *target, const struct group *group, struct err *err);
 bool postgres_flushed(struct target *target, int timeout_ms, struct position *ret_durable,
                       struct err *err);

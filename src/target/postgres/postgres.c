@@ -11,14 +11,18 @@ struct postgres *postgres_of(struct target *target)
     return (struct postgres *)target; /* first member */
 }
 
+/* The position that we read may have been committed asynchronously by the session before ours: it
+ * is durable only when the WAL up to now is flushed. */
 static bool postgres_load(struct target *target, struct position *ret_applied, struct err *err)
 {
     struct postgres *pg = postgres_of(target);
+    AUTO(rows_free) struct rows *rows = NULL;
     uint64_t lsn = 0;
-    if (!keeper_position(pg->conn, pg->options.slot, &lsn, err))
+    if (!keeper_position(pg->conn, pg->options.slot, &lsn, err) ||
+        !conn_query(pg->conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err))
         return false;
     pg->start = (struct position){.lsn = lsn};
-    pg->durable = pg->start;
+    postgres_note_committed(pg, &pg->start, rows_lsn(rows, 0, 0));
     *ret_applied = pg->start;
     return true;
 }
