@@ -4,11 +4,11 @@ import signal
 import psycopg
 import pytest
 
-from harness.cluster import is_alive
+from harness.cluster import free_port, is_alive
 from harness.compare import is_same, schema_differences
 from harness.data import make_mill, mill_step
 from harness.load import load
-from harness.program import CONFIGURATION, FAILED
+from harness.program import CONFIGURATION, FAILED, metrics
 from harness.wait import wait_until
 
 PARTS = """
@@ -126,6 +126,44 @@ def test_a_column_that_comes_after_the_schema_was_copied(pipe, tmp_path, point, 
     else:
         assert engine.code in (FAILED, CONFIGURATION)
         assert column in engine.stderr and "ALTER TABLE" in engine.stderr
+
+
+def test_a_table_that_joins_while_a_transaction_writes_to_it(pipe, tmp_path):
+    """What it wrote before the publication had the table is not in the stream: it must be seen."""
+    pipe.source.sql(PARTS)
+    gate = Gate(tmp_path, "snapshot.held")
+    engine = pipe.start(fault=gate.fault)
+    gate.wait(engine)
+    pipe.source.sql("CREATE TABLE u (id int PRIMARY KEY)")
+    with pipe.source.connect(autocommit=False) as writer:
+        writer.execute("INSERT INTO u VALUES (1)")
+        gate.open()
+        wait_until(lambda: engine.runs() and pipe.source.sql(
+            "SELECT 1 FROM pg_publication_tables WHERE tablename = 'u'"), "the table joins")
+        writer.execute("INSERT INTO u VALUES (2)")
+    pipe.catch_up(engine)
+    assert pipe.target.sql("SELECT id FROM u ORDER BY 1") == [(1,), (2,)]
+    pipe.is_equal()
+    engine.stop()
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_a_slot_that_was_made_by_hand(pipe, is_busy):
+    """Older than its publication: what was written before that cannot be decoded."""
+    pipe.source.sql(PARTS)
+    pipe.source.sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", pipe.slot)
+    with pipe.source.connect(autocommit=False) as writer:
+        if is_busy:
+            writer.execute("INSERT INTO t (id) VALUES (100001)")
+        engine = pipe.start()
+        wait_until(lambda: pipe.source.sql("SELECT 1 FROM pg_publication"), "it is published")
+        writer.execute("INSERT INTO t (id) VALUES (100002)")
+        pipe.source.sql("INSERT INTO t (id) VALUES (100003)")
+        assert engine.runs()
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+    pipe.is_verified()
 
 
 def hanging_writer(session, rng):
@@ -336,7 +374,7 @@ ALTER DATABASE {0} SET statement_timeout = '400ms';
 ALTER DATABASE {0} SET lock_timeout = '400ms';
 ALTER DATABASE {0} SET idle_in_transaction_session_timeout = '400ms';
 ALTER DATABASE {0} SET idle_session_timeout = '400ms';
-ALTER DATABASE {0} SET DateStyle = 'SQL, DMY';
+ALTER DATABASE {0} SET DateStyle = 'SQL, {2}';
 ALTER DATABASE {0} SET IntervalStyle = 'iso_8601';
 ALTER DATABASE {0} SET extra_float_digits = -10;
 ALTER DATABASE {0} SET bytea_output = 'escape';
@@ -353,14 +391,16 @@ def test_role_defaults_that_kill_or_garble(pipe, tmp_path):
     """Sessions of ours stand idle, wait for locks and work for longer than the role may."""
     pipe.source.sql("""
         CREATE TABLE public.t (id int PRIMARY KEY, d date, ts timestamptz, i interval, f float8,
-            b bytea, v text, x xml, a date[]);
+            b bytea, v text, x xml, a date[], text_only regclass);
         INSERT INTO t SELECT g, '2020-02-03', '2020-02-03 04:05:06+00', '1 mon 2 days 03:00',
-            1.0 / 3 * g, '\\x5c00ff', E'back\\\\slash é €', '<a/>text', ARRAY[date '2021-03-04']
+            1.0 / 3 * g, '\\x5c00ff', E'back\\\\slash é €', '<a/>text', ARRAY[date '2021-03-04'],
+            'pg_class'
         FROM generate_series(1, 2000) g""")
-    pipe.source.sql(HOSTILE.format(pipe.source.name, "Asia/Tokyo"))
-    pipe.target.sql(HOSTILE.format(pipe.target.name, "America/New_York"))
+    pipe.source.sql(HOSTILE.format(pipe.source.name, "Asia/Tokyo", "DMY"))
+    pipe.target.sql(HOSTILE.format(pipe.target.name, "America/New_York", "MDY"))
     gate = Gate(tmp_path, "part.begin")
-    engine = pipe.start(fault=gate.fault, copiers=1)
+    port = free_port()
+    engine = pipe.start(fault=gate.fault, copiers=1, listen=f"127.0.0.1:{port}")
     gate.wait(engine)
     began = pipe.source.one("SELECT clock_timestamp()")
     wait_until(lambda: pipe.source.one("SELECT clock_timestamp() > %s + interval '1 s'", began),
@@ -378,6 +418,7 @@ def test_role_defaults_that_kill_or_garble(pipe, tmp_path):
         assert engine.runs()
     pipe.catch_up(engine)
     pipe.is_equal()
+    assert metrics(port)["trunkline_reconnects_total"] == 0
     engine.stop()
     pipe.is_verified()
 
