@@ -219,6 +219,17 @@ bool keeper_plan_table(struct conn *conn, const char *slot, const struct keeper_
             err_wrap(err, "could not record a table of the copy"));
 }
 
+bool keeper_set_snapshot(struct conn *conn, const char *slot, uint32_t oid, const char *snapshot,
+                         uint64_t end_lsn, struct err *err)
+{
+    char text[LSN_TEXT];
+    return conn_execf(conn, err,
+                      "UPDATE trunkline.tables SET snapshot = %L, end_lsn = %L"
+                      " WHERE slot = %L AND source_oid = %u",
+                      snapshot, lsn_format(end_lsn, text), slot, oid) ||
+           err_wrap(err, "could not record a table's snapshot");
+}
+
 bool keeper_finish_tables(struct conn *conn, const char *slot, struct err *err)
 {
     return conn_execf(conn, err,

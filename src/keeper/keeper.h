@@ -106,6 +106,10 @@ const struct keeper_table *keeper_table_find(const struct keeper_tables *tables,
 bool keeper_plan_table(struct conn *conn, const char *slot, const struct keeper_table *table,
                        int parts, struct err *err);
 
+/* Replaces S and L of a table, in the transaction that holds its rows. */
+bool keeper_set_snapshot(struct conn *conn, const char *slot, uint32_t oid, const char *snapshot,
+                         uint64_t end_lsn, struct err *err);
+
 /* Marks every table whose parts are all done. */
 bool keeper_finish_tables(struct conn *conn, const char *slot, struct err *err);
 bool keeper_forget_table(struct conn *conn, const char *slot, uint32_t oid, struct err *err);

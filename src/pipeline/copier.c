@@ -66,13 +66,18 @@ static bool move_rows(struct copier *copier, struct err *err)
     return write_gathered(copier, err);
 }
 
-static bool copy_opened(struct copier *copier, const struct part *part, int64_t *ret_rows,
-                        struct err *err)
+static bool copy_opened(struct copier *copier, const struct part *part,
+                        const struct part_snapshot *own, int64_t *ret_rows, struct err *err)
 {
     AUTO(str_free) char *read_sql = part_read_sql(part);
     AUTO(str_free) char *write_sql = part_write_sql(part);
     struct part_target to = {
-        .table_oid = part->table->oid, .number = part->number, .copy_sql = write_sql};
+        .table_oid = part->table->oid,
+        .number = part->number,
+        .copy_sql = write_sql,
+        .snapshot = own->snapshot,
+        .end_lsn = own->end_lsn,
+    };
     buf_reset(&copier->rows);
     return copier->target->ops->part_begin(copier->target, &to, err) &&
            copy_out_begin(copier->source, read_sql, err) && move_rows(copier, err) &&
@@ -84,11 +89,12 @@ static bool copy_part(struct copier *copier, const struct part *part, struct rep
 {
     struct err *err = &report->err;
     enum part_state state = PART_READY;
+    AUTO(part_snapshot_release) struct part_snapshot own = {0};
     bool is_good = fault_point("part.begin", err) &&
-                   part_open(copier->source, part, copier->crew->snapshot, &state, err);
+                   part_open(copier->source, part, copier->crew->snapshot, &state, &own, err);
     report->is_changed = state == PART_CHANGED;
     if (is_good && state == PART_READY)
-        is_good = copy_opened(copier, part, &report->rows, err);
+        is_good = copy_opened(copier, part, &own, &report->rows, err);
     return is_good || err_wrap(err, "copy of %s.%s", part->table->schema, part->table->name);
 }
 

@@ -18,12 +18,10 @@
 #include "schema/fingerprint.h"
 #include "source/slot.h"
 
-/* From the third attempt on the tables are locked against changes of their shape. */
-enum { ATTEMPTS_MAX = 50, ATTEMPT_LOCKS = 2 };
+enum { ATTEMPTS_MAX = 50 };
 
 struct attempt {
     struct engine *engine;
-    int number;         /* from 0 */
     struct conn *fresh; /* to the source, outside the snapshot */
     struct hold hold;
     bool lacks_some;           /* tables came after the publication was brought in step */
@@ -113,10 +111,8 @@ static bool read_tables(struct attempt *attempt, struct err *err)
 /* --- the snapshot --- */
 
 /* The tables that this attempt will read, those made since the last one too: published first, so
- * that nothing falls between snapshot and stream. Their OIDs, for the wait for their writers, and
- * the command that locks them. */
-static bool unfinished(struct attempt *attempt, struct buf *oids, struct buf *lock_sql,
-                       struct err *err)
+ * that nothing falls between snapshot and stream. Their OIDs, for the wait for their writers. */
+static bool unfinished_oids(struct attempt *attempt, struct buf *oids, struct err *err)
 {
     AUTO(table_list_release) struct table_list now = TABLE_LIST_INIT;
     if (!engine_tables(attempt->engine, attempt->fresh, &now, err) ||
@@ -129,12 +125,8 @@ static bool unfinished(struct attempt *attempt, struct buf *oids, struct buf *lo
         if (is_finished(attempt, table->oid))
             continue;
         buf_fmt(oids, "%s%u", oids->len > 1 ? "," : "", table->oid);
-        quote_add(lock_sql, "%s ONLY %I.%I", lock_sql->len ? "," : "LOCK TABLE", table->schema,
-                  table->name);
     }
     buf_putc(oids, '}');
-    if (lock_sql->len)
-        buf_puts(lock_sql, " IN ACCESS SHARE MODE");
     return true;
 }
 
@@ -142,15 +134,9 @@ static bool take_snapshot(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
     AUTO(buf_release) struct buf oids = BUF_INIT;
-    AUTO(buf_release) struct buf lock_sql = BUF_INIT;
     if (engine->creator)
         return hold_created(engine, &attempt->hold, err);
-    if (!unfinished(attempt, &oids, &lock_sql, err))
-        return false;
-    bool locks = attempt->number >= ATTEMPT_LOCKS && lock_sql.len;
-    if (locks)
-        log_info("locking the tables (ACCESS SHARE) while they are copied");
-    return hold_new(engine, oids.data, locks ? lock_sql.data : NULL, &attempt->hold, err);
+    return unfinished_oids(attempt, &oids, err) && hold_new(engine, oids.data, &attempt->hold, err);
 }
 
 /* --- the schema --- */
@@ -302,6 +288,30 @@ static bool choose_format(const struct table *table, const struct table *to,
     return true;
 }
 
+/* A table that changed its shape under one snapshot is copied by one session that locks it first,
+ * then takes a snapshot of its own: a TRUNCATE waits for that COPY as for any other. (No lock is
+ * held by one session while another of ours asks for it: an application's lock in between would
+ * block both for ever.) */
+static bool is_restless(const struct engine *engine, uint32_t oid)
+{
+    for (size_t i = 0; i < engine->restless_count; i++)
+        if (engine->restless[i] == oid)
+            return true;
+    return false;
+}
+
+static void note_restless(struct attempt *attempt, const bool *is_changed)
+{
+    struct engine *engine = attempt->engine;
+    for (size_t i = 0; i < attempt->tables.count; i++) {
+        uint32_t oid = attempt->tables.items[i].oid;
+        if (!is_changed[i] || is_restless(engine, oid))
+            continue;
+        engine->restless = mem_resize(engine->restless, engine->restless_count + 1, sizeof(oid));
+        engine->restless[engine->restless_count++] = oid;
+    }
+}
+
 static bool plan_table(struct attempt *attempt, const struct table *table,
                        const struct types *types, int64_t block_size, struct err *err)
 {
@@ -333,8 +343,12 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
         .is_ours =
             kept ? kept->is_ours : !table_list_find(&attempt->found, table->schema, table->name),
     };
-    int parts =
-        part_plan(&attempt->parts, table, is_binary, engine->settings->part_size, block_size);
+    int parts = 1;
+    if (is_restless(engine, table->oid))
+        part_plan_restless(&attempt->parts, table, is_binary);
+    else
+        parts =
+            part_plan(&attempt->parts, table, is_binary, engine->settings->part_size, block_size);
     return keeper_plan_table(engine->keeper, engine->slot, &plan, parts, err);
 }
 
@@ -404,6 +418,7 @@ static bool copy_rows(struct attempt *attempt, bool *ret_is_done, struct err *er
     bool is_good = copiers_run(engine, &attempt->tables, &attempt->parts, attempt->hold.exported,
                                is_changed, err);
     bool has_changed = memchr(is_changed, true, attempt->tables.count + 1) != NULL;
+    note_restless(attempt, is_changed);
     free(is_changed);
     if (!is_good || !keeper_finish_tables(engine->keeper, engine->slot, err))
         return false;
@@ -427,9 +442,9 @@ static bool build_indexes(struct attempt *attempt, struct err *err)
 }
 
 /* *ret_is_done is false when another attempt is needed. */
-static bool attempt_once(struct engine *engine, int number, bool *ret_is_done, struct err *err)
+static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *err)
 {
-    AUTO(attempt_release) struct attempt attempt = {.engine = engine, .number = number};
+    AUTO(attempt_release) struct attempt attempt = {.engine = engine};
     bool is_good_dump = false;
     if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
         !keeper_finish_tables(engine->keeper, engine->slot, err) ||
@@ -457,17 +472,15 @@ bool engine_copy(struct engine *engine, struct err *err)
 {
     bool is_done = engine->pipeline.phase >= KEEPER_INDEXES;
     metrics_set(engine->metrics, METRIC_PHASE, METRICS_COPYING);
-    for (int attempt = 0; !is_done; attempt++) {
-        if (attempt == ATTEMPTS_MAX) {
-            (void)err_set(err, ERR_FATAL,
-                          "the source's tables keep changing while they are copied");
-            return err_hint(err, "start again when no schema changes, TRUNCATE or VACUUM FULL run");
-        }
-        *err = (struct err){0};
+    for (int rounds = 0; !is_done;) {
         bool is_whole = false;
-        if (attempt_once(engine, attempt, &is_whole, err)) {
+        *err = (struct err){0};
+        if (attempt_once(engine, &is_whole, err)) {
             is_done = is_whole;
-            continue;
+            if (is_done || ++rounds < ATTEMPTS_MAX)
+                continue;
+            (void)err_set(err, ERR_FATAL, "the source's schema keeps changing while it is copied");
+            return err_hint(err, "start again when no schema changes run");
         }
         conn_free(&engine->creator);
         if (!engine->has_started || !engine_reconnect(engine, err))
@@ -485,8 +498,7 @@ static bool dump_for_keys(struct attempt *attempt, struct err *err)
         hold_release(&attempt->hold);
         table_list_release(&attempt->tables);
         table_list_release(&attempt->found);
-        if (!hold_new(attempt->engine, "{}", NULL, &attempt->hold, err) ||
-            !read_tables(attempt, err))
+        if (!hold_new(attempt->engine, "{}", &attempt->hold, err) || !read_tables(attempt, err))
             return false;
         fill_job(attempt);
         is_good = schema_dump_exists(&attempt->job);

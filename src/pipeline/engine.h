@@ -49,6 +49,8 @@ struct engine {
     struct conn *creator; /* replication connection whose slot's snapshot waits to be imported */
     char *created_snapshot;
     struct keeper_pipeline pipeline;
+    uint32_t *restless; /* owned: OIDs of tables that changed shape while they were copied */
+    size_t restless_count;
     uint64_t until;               /* 0: for ever */
     bool has_started;             /* a lost connection is no longer the end */
     int64_t lost_ms;              /* when the connections were lost; 0: they are not */

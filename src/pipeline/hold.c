@@ -133,14 +133,13 @@ static bool wait_for_writers(struct engine *engine, struct conn *conn, const cha
     return true;
 }
 
-bool hold_new(struct engine *engine, const char *oids, const char *lock_sql, struct hold *ret_hold,
-              struct err *err)
+bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, struct err *err)
 {
     AUTO(hold_release) struct hold hold = {0};
     if (!engine_connect(engine, true, "snapshot", &hold.conn, err) ||
         !wait_for_writers(engine, hold.conn, oids, err) ||
         !conn_exec(hold.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) ||
-        (lock_sql && !conn_exec(hold.conn, lock_sql, err)) || !describe(&hold, err))
+        !describe(&hold, err))
         return false;
     *ret_hold = hold;
     hold = (struct hold){0};

@@ -22,8 +22,5 @@ void hold_release(struct hold *hold); /* AUTO handler: ends the transaction */
 bool hold_created(struct engine *engine, struct hold *ret_hold, struct err *err);
 
 /* A new snapshot beside an existing slot: first waits for the end of every transaction that holds
- * a writer's lock on one of the tables now. oids: "{1,2}", an array of their OIDs. lock_sql: a
- * LOCK TABLE that the holding transaction takes before its snapshot, so that the tables cannot
- * change under it; or NULL. */
-bool hold_new(struct engine *engine, const char *oids, const char *lock_sql, struct hold *ret_hold,
-              struct err *err);
+ * a writer's lock on one of the tables now. oids: "{1,2}", an array of their OIDs. */
+bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, struct err *err);

@@ -212,6 +212,7 @@ static void run_release(struct run *run)
     pattern_list_release(&engine->patterns);
     keeper_pipeline_release(&engine->pipeline);
     schema_tools_release(&engine->tools);
+    free(engine->restless);
     free(engine->slot);
     free(engine->publication);
     free(engine->database);

@@ -38,6 +38,19 @@ int part_plan(struct part_list *list, const struct table *table, bool is_binary,
     return (int)count;
 }
 
+void part_plan_restless(struct part_list *list, const struct table *table, bool is_binary)
+{
+    struct part part = {
+        .table = table,
+        .end_block = -1,
+        .bytes = table->bytes,
+        .is_whole = true,
+        .is_binary = is_binary,
+        .is_restless = true,
+    };
+    add(list, &part);
+}
+
 static int compare_size(const void *a, const void *b)
 {
     const struct part *left = a;
@@ -171,20 +184,43 @@ static bool has_same_columns(struct conn *source, const struct table *table, boo
     return true;
 }
 
+void part_snapshot_release(struct part_snapshot *snapshot)
+{
+    free(snapshot->snapshot);
+    *snapshot = (struct part_snapshot){0};
+}
+
+static bool import_snapshot(struct conn *source, const char *snapshot, struct err *err)
+{
+    if (conn_execf(source, err, "SET TRANSACTION SNAPSHOT %L", snapshot))
+        return true;
+    if (err->kind == ERR_FATAL)
+        err->kind = ERR_RETRY; /* the holder is gone: a new snapshot is needed */
+    return err_wrap(err, "could not use the copy's snapshot");
+}
+
+/* The transaction's first query: its snapshot is taken here, behind the lock. */
+static bool own_snapshot(struct conn *source, struct part_snapshot *ret_own, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free) char *text = NULL;
+    if (!conn_text(source, "SELECT pg_catalog.pg_current_snapshot()", &text, err) ||
+        !conn_query(source, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err))
+        return false;
+    *ret_own = (struct part_snapshot){.snapshot = TAKE(text), .end_lsn = rows_lsn(rows, 0, 0)};
+    return true;
+}
+
 bool part_open(struct conn *source, const struct part *part, const char *snapshot,
-               enum part_state *ret_state, struct err *err)
+               enum part_state *ret_state, struct part_snapshot *ret_own, struct err *err)
 {
     bool is_gone = false;
     bool is_same = false;
-    if (!conn_execf(source, err,
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-                    " SET TRANSACTION SNAPSHOT %L",
-                    snapshot)) {
-        if (err->kind == ERR_FATAL)
-            err->kind = ERR_RETRY; /* the holder is gone: a new snapshot is needed */
-        return err_wrap(err, "could not use the copy's snapshot");
-    }
-    if (!lock_table(source, part->table, &is_gone, err))
+    if (!conn_exec(source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) ||
+        (!part->is_restless && !import_snapshot(source, snapshot, err)) ||
+        !lock_table(source, part->table, &is_gone, err))
+        return false;
+    if (!is_gone && part->is_restless && !own_snapshot(source, ret_own, err))
         return false;
     if (!is_gone && !is_same_file(source, part->table, &is_same, err))
         return false;

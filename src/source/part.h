@@ -21,6 +21,7 @@ struct part {
     int64_t bytes;     /* estimate, for order and progress */
     bool is_whole;     /* the table is one part */
     bool is_binary;
+    bool is_restless; /* its table kept changing: locked first, then read under an S of its own */
 };
 
 struct part_list {
@@ -34,6 +35,9 @@ struct part_list {
  * Returns their number. */
 int part_plan(struct part_list *list, const struct table *table, bool is_binary, int64_t part_bytes,
               int64_t block_bytes);
+
+/* A restless table as one part. */
+void part_plan_restless(struct part_list *list, const struct table *table, bool is_binary);
 void part_list_sort(struct part_list *list); /* largest first */
 void part_list_release(struct part_list *list);
 
@@ -46,7 +50,15 @@ enum part_state {
     PART_CHANGED, /* truncated, rewritten, altered or gone since the snapshot; no transaction */
 };
 
-/* Opens the source transaction of a part under an exported snapshot. A snapshot that is gone is
- * ERR_RETRY. */
+/* S and L of DESIGN 4 for a restless part; empty for others, which have those of the copy. */
+struct part_snapshot {
+    char *snapshot; /* owned; NULL: that of the copy */
+    uint64_t end_lsn;
+};
+
+void part_snapshot_release(struct part_snapshot *snapshot); /* AUTO handler */
+
+/* Opens the source transaction of a part under an exported snapshot; a restless one locks first
+ * and takes its own. A snapshot that is gone is ERR_RETRY. */
 bool part_open(struct conn *source, const struct part *part, const char *snapshot,
-               enum part_state *ret_state, struct err *err);
+               enum part_state *ret_state, struct part_snapshot *ret_own, struct err *err);

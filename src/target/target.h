@@ -27,6 +27,8 @@ struct part_target {
     uint32_t table_oid; /* the source's: names the table in the part record */
     int number;
     const char *copy_sql; /* COPY … FROM STDIN */
+    const char *snapshot; /* S and L of its table, to be recorded with it; NULL: they stand */
+    uint64_t end_lsn;
 };
 
 /* Changes to apply together, in order. A source transaction larger than the bounds comes in

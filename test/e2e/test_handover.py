@@ -453,3 +453,24 @@ def test_load_while_everything_starts_and_stops(pipe):
     pipe.is_equal()
     engine.stop()
     pipe.is_verified()
+
+
+def refill(session, rng):
+    """What an application does that loads a table anew again and again."""
+    with session.transaction():
+        session.execute("TRUNCATE t")
+        session.execute("INSERT INTO t SELECT g, %s FROM generate_series(1, 50) g", [rng.random()])
+
+
+def test_a_table_that_is_truncated_all_the_time_is_copied(pipe):
+    """Each round finds it changed; then it is locked first and copied under a snapshot of its own.
+    Nobody may be blocked for ever by that."""
+    pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, v float8);"
+                    "CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other SELECT generate_series(1, 1000)")
+    with load(pipe.source, refill, sessions=2) as running:
+        engine = pipe.follow()
+        running.wait_steps(50)
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+    pipe.is_verified()

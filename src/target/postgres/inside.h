@@ -70,8 +70,7 @@ struct postgres {
     struct conn *lookup; /* catalog reads beside a pipeline in flight; opened when needed */
 
     /* the part in hand */
-    uint32_t part_table;
-    int part_number;
+    struct part_target part; /* its texts are borrowed until the part's end */
     int64_t part_bytes;
 
     /* the group in hand */
