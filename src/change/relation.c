@@ -31,6 +31,7 @@ struct relation *relation_new(uint32_t oid, const char *schema, const char *name
     for (size_t i = 0; i < column_count; i++) {
         relation->columns[i] = columns[i];
         relation->columns[i].name = str_dup(columns[i].name);
+        relation->columns[i].type_name = str_dup(columns[i].type_name);
     }
     return relation;
 }
@@ -69,8 +70,10 @@ void relation_unref(struct relation **relation)
     *relation = NULL;
     if (!r || atomic_fetch_sub(&counted_of(r)->references, 1) > 1)
         return;
-    for (size_t i = 0; i < r->column_count; i++)
+    for (size_t i = 0; i < r->column_count; i++) {
         free(r->columns[i].name);
+        free(r->columns[i].type_name);
+    }
     free(r->columns);
     free(r->schema);
     free(r->name);

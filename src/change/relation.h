@@ -9,6 +9,7 @@
 struct relation_column {
     char *name;        /* owned */
     uint32_t type_oid; /* of the source */
+    char *type_name;   /* owned; as the source writes it; NULL when not known */
     int32_t typmod;
     bool is_key; /* part of the replica identity */
 };
@@ -23,7 +24,7 @@ struct relation {
     struct relation_column *columns; /* owned */
 };
 
-/* Names are copied. columns[i].name too. The caller holds the first reference. */
+/* Names are copied, those of columns and types too. The caller holds the first reference. */
 struct relation *relation_new(uint32_t oid, const char *schema, const char *name,
                               char replica_identity, size_t column_count,
                               const struct relation_column *columns);

@@ -47,7 +47,7 @@ static bool find_names(const struct settings *settings, struct conn *source, str
         return false;
     names->slot =
         settings->slot[0] ? str_dup(settings->slot) : str_fmt("trunkline_%s_slot", database);
-    names->prefix = str_fmt("trunkline:%s:", names->slot);
+    names->prefix = slot_session_prefix(names->slot);
     return true;
 }
 

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "pg/libpq.h"
 #include "pg/quote.h"
+#include "pg/url.h"
 
 enum { CANCEL_MS = 1000 };
 
@@ -193,7 +194,8 @@ static bool open_failed(struct conn *conn, struct err *err)
         if (strstr(message, config_texts[i]))
             kind = ERR_CONFIG;
     /* "No such file or directory": the socket is not there, the server is down. */
-    if (strstr(message, "No such file") || strstr(message, "refused"))
+    if (strstr(message, "No such file") || strstr(message, "refused") ||
+        strstr(message, "too many"))
         kind = ERR_RETRY;
     AUTO(str_free) char *text = str_dup(message);
     first_line(text);
@@ -229,6 +231,10 @@ static bool connect_start(struct conn *conn, const struct conn_options *options,
 {
     AUTO(buf_release) struct buf opts = BUF_INIT;
     AUTO(str_free) char *dbname = NULL;
+    /* The user's own options come first: ours win where both set the same. */
+    AUTO(str_free) char *user_options = url_part(options->url, "options");
+    if (user_options && user_options[0])
+        buf_fmt(&opts, "%s ", user_options);
     buf_puts(&opts, session_options);
     if (options->extra_options)
         buf_fmt(&opts, " %s", options->extra_options);

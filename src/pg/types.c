@@ -10,6 +10,7 @@
 struct type {
     uint32_t oid;
     enum types_answer answer;
+    char *name; /* owned */
 };
 
 struct types {
@@ -35,7 +36,8 @@ static const char types_sql[] =
     "   bool_or(t.typname ~ '^reg' AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace"
     "           OR %s AND t.oid = 'pg_catalog.interval'::pg_catalog.regtype),"
     "   bool_or(p.depth > 0 AND (t.typsend = 0 OR t.typreceive = 0)),"
-    "   bool_or(p.depth = 0 AND (t.typsend = 0 OR t.typreceive = 0))"
+    "   bool_or(p.depth = 0 AND (t.typsend = 0 OR t.typreceive = 0)),"
+    "   pg_catalog.format_type(p.oid, -1)"
     " FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.inside GROUP BY p.oid ORDER BY p.oid";
 
 bool types_read(struct conn *conn, int target_version, struct types **ret_types, struct err *err)
@@ -54,7 +56,8 @@ bool types_read(struct conn *conn, int target_version, struct types **ret_types,
             answer = TYPES_TEXT;
         else if (rows_bool(rows, i, 3))
             answer = TYPES_SCALAR_TEXT;
-        types->items[i] = (struct type){.oid = rows_oid(rows, i, 0), .answer = answer};
+        types->items[i] = (struct type){
+            .oid = rows_oid(rows, i, 0), .answer = answer, .name = str_dup(rows_text(rows, i, 4))};
     }
     *ret_types = types;
     return true;
@@ -64,6 +67,8 @@ void types_free(struct types **types)
 {
     if (!*types)
         return;
+    for (size_t i = 0; i < (*types)->count; i++)
+        free((*types)->items[i].name);
     free((*types)->items);
     free(*types);
     *types = NULL;
@@ -76,9 +81,20 @@ static int compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-enum types_answer types_ask(const struct types *types, uint32_t type_oid)
+static const struct type *find(const struct types *types, uint32_t type_oid)
 {
     struct type key = {.oid = type_oid};
-    const struct type *found = bsearch(&key, types->items, types->count, sizeof(key), compare);
+    return bsearch(&key, types->items, types->count, sizeof(key), compare);
+}
+
+enum types_answer types_ask(const struct types *types, uint32_t type_oid)
+{
+    const struct type *found = find(types, type_oid);
     return found ? found->answer : TYPES_UNKNOWN;
+}
+
+const char *types_name(const struct types *types, uint32_t type_oid)
+{
+    const struct type *found = find(types, type_oid);
+    return found ? found->name : NULL;
 }

@@ -22,4 +22,7 @@ enum types_answer {
 bool types_read(struct conn *conn, int target_version, struct types **ret_types, struct err *err);
 void types_free(struct types **types);
 
+/* format_type(type, -1); NULL for a type made since. Borrowed. */
+const char *types_name(const struct types *types, uint32_t type_oid);
+
 enum types_answer types_ask(const struct types *types, uint32_t type_oid);

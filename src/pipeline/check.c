@@ -483,7 +483,7 @@ static bool check_names(struct engine *engine, struct conn *source, struct err *
                              "63 at most");
     }
     str_set(&engine->publication, str_dup(engine->slot));
-    str_set(&engine->name_prefix, str_fmt("trunkline:%s:", engine->slot));
+    str_set(&engine->name_prefix, slot_session_prefix(engine->slot));
     return true;
 }
 

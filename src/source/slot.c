@@ -9,6 +9,18 @@
 #include "base/mem.h"
 #include "pg/quote.h"
 
+enum { NAME_SHOWN_MAX = 40, NAME_KEPT = 30 };
+
+char *slot_session_prefix(const char *slot)
+{
+    uint32_t hash = 2166136261U; /* FNV-1a */
+    if (strlen(slot) <= NAME_SHOWN_MAX)
+        return str_fmt("trunkline:%s:", slot);
+    for (const char *c = slot; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619U;
+    return str_fmt("trunkline:%.*s~%08x:", (int)NAME_KEPT, slot, hash);
+}
+
 void slot_state_release(struct slot_state *state)
 {
     free(state->active_name);

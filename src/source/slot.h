@@ -13,6 +13,10 @@
 #include "pg/catalog.h"
 #include "pg/conn.h"
 
+/* "trunkline:<slot>:", the beginning of application_name of a pipeline's sessions. The server cuts
+ * those at 63 bytes: a long slot is shortened to its beginning and a hash. Owned by the caller. */
+char *slot_session_prefix(const char *slot);
+
 struct slot_state {
     bool exists;
     bool is_active;

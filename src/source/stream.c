@@ -95,10 +95,12 @@ static bool take_columns(struct stream *stream, const struct pgoutput_message *m
         arena_alloc(stream->scratch, message->column_count * sizeof(*columns));
     for (size_t i = 0; i < message->column_count; i++) {
         const struct pgoutput_column *from = &message->columns[i];
-        columns[i] = (struct relation_column){.name = (char *)(uintptr_t)from->name,
-                                              .type_oid = from->type_oid,
-                                              .typmod = from->typmod,
-                                              .is_key = from->is_key};
+        columns[i] = (struct relation_column){
+            .name = (char *)(uintptr_t)from->name,
+            .type_oid = from->type_oid,
+            .type_name = (char *)(uintptr_t)types_name(stream->types, from->type_oid),
+            .typmod = from->typmod,
+            .is_key = from->is_key};
         enum types_answer answer = types_ask(stream->types, from->type_oid);
         if (stream->is_binary && (answer == TYPES_TEXT || answer == TYPES_UNKNOWN)) {
             stream->needs_text = true;

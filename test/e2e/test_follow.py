@@ -191,6 +191,21 @@ def test_a_name_that_moves_to_another_table_stops_the_pipeline(pipe):
     pipe.is_verified()
 
 
+def test_a_type_that_was_changed_on_both_sides_goes_on(pipe):
+    pipe.source.sql("CREATE TYPE mood AS ENUM ('low', 'high');"
+                    "CREATE TABLE t (id int PRIMARY KEY, m text, n int)")
+    engine = pipe.follow()
+    change = ("ALTER TABLE t ALTER m TYPE public.mood USING m::public.mood;"
+              "ALTER TABLE t ALTER n TYPE bigint")
+    pipe.source.sql(change)
+    pipe.source.sql("INSERT INTO t VALUES (1, 'high', 5000000000)")
+    assert engine.wait() == CONFIGURATION
+    assert "ALTER TABLE" in engine.stderr
+    pipe.target.sql(change)
+    pipe.copy()
+    pipe.is_equal()
+
+
 def test_tables_described_again_and_again_do_not_pile_up(pipe):
     """The server sends a relation anew after each ALTER; equal ones must cost nothing."""
     pipe.source.sql(TABLE)

@@ -92,16 +92,6 @@ static bool was_copied_so(const struct postgres *pg, const struct relation *rela
     return table && strstr(table->signature, line.data);
 }
 
-static bool was_copied(const struct postgres *pg, const struct relation *relation,
-                       const struct relation_column *column)
-{
-    const struct keeper_table *table =
-        pg->options.tables ? keeper_table_find(pg->options.tables, relation->oid) : NULL;
-    AUTO(buf_release) struct buf line = BUF_INIT;
-    quote_add(&line, "%I ", column->name);
-    return table && strstr(table->signature, line.data);
-}
-
 static bool lacks_column(const struct relation *relation, const struct relation_column *column,
                          struct err *err)
 {
@@ -124,11 +114,12 @@ static bool check_type(const struct postgres *pg, const struct relation *relatio
                        const struct rows *rows, int row, struct err *err)
 {
     const struct relation_column *column = &relation->columns[index];
-    bool is_same = column->type_oid < FIRST_USER_OID &&
-                   column->type_oid == rows_oid(rows, row, 2) &&
-                   column->typmod == (int32_t)rows_int(rows, row, 3);
-    bool is_new_user_type = column->type_oid >= FIRST_USER_OID && !was_copied(pg, relation, column);
-    if (is_same || is_new_user_type || was_copied_so(pg, relation, column))
+    bool is_builtin = column->type_oid < FIRST_USER_OID; /* one OID on all servers */
+    bool is_same_type =
+        is_builtin ? column->type_oid == rows_oid(rows, row, 2)
+                   : column->type_name && strcmp(column->type_name, rows_text(rows, row, 1)) == 0;
+    if ((is_same_type && column->typmod == (int32_t)rows_int(rows, row, 3)) ||
+        was_copied_so(pg, relation, column))
         return true;
     AUTO(buf_release) struct buf table = BUF_INIT;
     AUTO(buf_release) struct buf name = BUF_INIT;
