@@ -110,7 +110,7 @@ def test_a_source_with_asynchronous_target_loses_nothing(rough):
     pipe = rough
     make_bank(pipe.source)
     pipe.target.sql(f"ALTER DATABASE {pipe.target.name} SET synchronous_commit = off")
-    pipe.target.cluster.configure(wal_writer_delay="3s")
+    pipe.target.cluster.configure(wal_writer_delay="2s")
     pipe.target.cluster.restart()
     engine = pipe.follow()
     with load(pipe.source, transfer, sessions=2) as running:
@@ -144,7 +144,7 @@ def test_a_position_found_at_the_start_is_durable_before_the_source_hears_of_it(
     pipe = rough
     pipe.source.sql(TABLE)
     target = pipe.target.cluster
-    target.configure(wal_writer_delay="3s")
+    target.configure(wal_writer_delay="2s")
     target.restart()
     pipe.follow().stop()
     engine = pipe.start(fault="group.committed=kill")
