@@ -139,6 +139,8 @@ def test_a_signal_ends_it_and_leaves_nothing(demo, home, moment, how):
     running.popen.send_signal(how)
     running.ends(NOT_FINISHED, 30)
     assert "identical" not in running.stdout
+    # what initdb had started itself may need a moment more to notice
+    wait_until(lambda: not processes_of(home), "all processes have ended", 10)
     assert leaves_nothing(home)
 
 
