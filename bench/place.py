@@ -4,6 +4,7 @@ import os
 import pathlib
 import platform
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,10 +16,11 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "test"))
 
-from harness.cluster import BIN, Cluster, die_with_parent  # noqa: E402
+from harness.cluster import BIN, Cluster, children_of, die_with_parent  # noqa: E402
 
 PROGRAM = ROOT / os.environ.get("TRUNKLINE_BUILD", "build-release") / "src" / "trunkline"
 SAMPLE_SECONDS = 0.02
+QUIET_SHARE, QUIET_SECONDS, QUIET_TRIES = 0.75, 0.5, 120
 
 # The same for all contenders: the disk is waited for, checkpoints do not fall into a run, index
 # builds get the memory that trunkline asks for by itself, kept WAL files spare the first run.
@@ -39,12 +41,35 @@ class Failed(Exception):
 
 
 class Run:
-    """One command that has ended: its time, its output, and the peak memory of its process."""
+    """One command that has ended: its time, the processor time that it and both servers used for
+    it, its output, the peak memory of its process."""
 
-    def __init__(self, seconds, output, peak_bytes):
+    def __init__(self, seconds, cpu_seconds, output, peak_bytes=0):
         self.seconds = seconds
+        self.cpu_seconds = cpu_seconds
         self.output = output
         self.peak_bytes = peak_bytes
+
+    def __add__(self, other):
+        return Run(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds,
+                   self.output + other.output, max(self.peak_bytes, other.peak_bytes))
+
+
+class Stopwatch:
+    """Time and processor time from its making on."""
+
+    def __init__(self, clusters):
+        self.clusters = clusters
+        self.began_cpu = self._cpu()
+        self.began = time.monotonic()
+
+    def _cpu(self):
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime + sum(map(cluster_cpu_seconds, self.clusters))
+
+    def stop(self, output, peak_bytes=0):
+        seconds = time.monotonic() - self.began
+        return Run(seconds, self._cpu() - self.began_cpu, output, peak_bytes)
 
 
 class PeakSampler(threading.Thread):
@@ -96,16 +121,24 @@ class Place:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def fresh_target(self, name):
-        """An empty database on the target, an empty scratch directory, nothing left to write."""
+        """An empty database on the target, an empty scratch directory, settled servers."""
         self.target.drop_database(name)
         database = self.target.create_database(name)
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
+        self.settle()
+        return database
+
+    def settle(self):
+        """Writes what earlier runs have left to write, and waits for others' work to pause."""
         for cluster in (self.source, self.target):
             admin = cluster.database()
             admin.sql("CHECKPOINT")
             admin.close()
-        return database
+        wait_for_quiet()
+
+    def stopwatch(self):
+        return Stopwatch((self.source, self.target))
 
     def start(self, command, output, **options):
         return subprocess.Popen(
@@ -117,31 +150,55 @@ class Place:
         """Runs commands one after another, as a shell's `a && b`; the time is that of all."""
         with tempfile.TemporaryFile() as output:
             peak = 0
-            began = time.monotonic()
+            watch = self.stopwatch()
             for command in commands:
                 process = self.start(command, output, stdout=output)
                 sampler = PeakSampler(process.pid)
                 code = process.wait()
-                seconds = time.monotonic() - began
                 peak = max(peak, sampler.peak_bytes)
-                text = read_all(output)
                 if code != 0:
-                    raise Failed(f"{pathlib.Path(command[0]).name} ended with {code}:\n{text}")
-        return Run(seconds, text, peak)
+                    raise Failed(f"{pathlib.Path(command[0]).name} ended with {code}:\n"
+                                 f"{read_all(output)}")
+            return watch.stop(read_all(output), peak)
 
     def pipe(self, left, right):
         """Runs `left | right`."""
         with tempfile.TemporaryFile() as output:
-            began = time.monotonic()
+            watch = self.stopwatch()
             writer = self.start(left, output, stdout=subprocess.PIPE)
             reader = self.start(right, output, stdin=writer.stdout, stdout=output)
             writer.stdout.close()
             codes = [reader.wait(), writer.wait()]
-            seconds = time.monotonic() - began
-            text = read_all(output)
+            run = watch.stop(read_all(output))
             if codes != [0, 0]:
-                raise Failed(f"{left[0]} | {right[0]} ended with {codes}:\n{text}")
-        return Run(seconds, text, 0)
+                raise Failed(f"{left[0]} | {right[0]} ended with {codes}:\n{run.output}")
+            return run
+
+
+def cluster_cpu_seconds(cluster):
+    """What a server's processes have used, those that have ended included."""
+    ticks = 0
+    for pid in [cluster.process.pid, *children_of(cluster.process.pid)]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])  # own and those of ended children
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def idle_ticks():
+    """Idle and all processor time since the machine started."""
+    ticks = [int(field) for field in pathlib.Path("/proc/stat").read_text().split()[1:9]]
+    return ticks[3], sum(ticks)
+
+
+def wait_for_quiet():
+    """Other people's work disturbs what is timed: waits up to a minute for it to pause."""
+    for _ in range(QUIET_TRIES):
+        idle, total = idle_ticks()
+        time.sleep(QUIET_SECONDS)
+        idle_now, total_now = idle_ticks()
+        if idle_now - idle > QUIET_SHARE * (total_now - total):
+            return
 
 
 def read_all(file):

@@ -17,13 +17,14 @@ PGBENCH_TABLES = ("pgbench_history", "pgbench_tellers", "pgbench_branches")
 class Figure:
     """One line of the result: what trunkline took, what the other took, what must be reached."""
 
-    def __init__(self, what, unit, ours, other_name=None, others=None, must=None):
+    def __init__(self, what, unit, ours, other_name=None, others=(), must=None):
         self.what = what
         self.unit = unit
         self.ours = ours
         self.other_name = other_name
-        self.others = others or []
+        self.others = list(others)
         self.must = must
+        self.cpu = None  # processor seconds: ours, the other's
 
     @property
     def value(self):
@@ -31,6 +32,14 @@ class Figure:
         if self.others:
             return statistics.median(self.ours) / statistics.median(self.others)
         return max(self.ours)
+
+    @classmethod
+    def of_runs(cls, what, ours, other_name, others, must=None):
+        """Times and processor times of runs."""
+        figure = cls(what, "s", seconds(ours), other_name, seconds(others), must)
+        figure.cpu = [round(statistics.median(run.cpu_seconds for run in runs), 2)
+                      for runs in (ours, others)]
+        return figure
 
     @property
     def is_met(self):
@@ -49,6 +58,14 @@ class Bench:
     def say(self, text):
         print(text, flush=True)
 
+    def must(self, figure):
+        """What is to be reached; small scales, where starting is most of it, reach nothing."""
+        return None if self.quick else figure
+
+    def say_run(self, number, name, run):
+        self.say(f"  round {number + 1}: {name:<34} {run.seconds:7.2f} s,"
+                 f" processors {run.cpu_seconds:6.2f} s")
+
     def alternate(self, contenders, warm_up):
         """Each contender once a round, in turn the first; returns the runs by name. The
         contender named warm_up goes ahead once, uncounted, so that the first is not the one
@@ -59,9 +76,8 @@ class Bench:
             names = list(contenders)
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
-                run = contenders[name]()
-                runs[name].append(run)
-                self.say(f"  round {number + 1}: {name:<34} {run.seconds:7.2f} s")
+                runs[name].append(contenders[name]())
+                self.say_run(number, name, runs[name][-1])
         return runs
 
     def pgbench_source(self, name):
@@ -129,10 +145,8 @@ def one_table(bench):
 
     def pipe_and_schema():
         target = place.fresh_target("one_table")
-        run = schema_pipe(target)
-        run.seconds += copy_pipe(target).seconds
-        run.seconds += place.run(["psql", "-Xqc", f"ANALYZE {table}", target.url()]).seconds
-        return run
+        return (schema_pipe(target) + copy_pipe(target) +
+                place.run(["psql", "-Xqc", f"ANALYZE {table}", target.url()]))
 
     def engine():
         target = place.fresh_target("one_table")
@@ -143,16 +157,17 @@ def one_table(bench):
                             "trunkline --copiers 1": engine}, "psql COPY | psql COPY")
     ours = runs["trunkline --copiers 1"]
     rows = [row_seconds(run.output) for run in ours]
-    alone = seconds(runs["psql COPY | psql COPY"])
-    whole = seconds(runs["the same with schema and ANALYZE"])
+    alone = runs["psql COPY | psql COPY"]
+    whole = runs["the same with schema and ANALYZE"]
     bench.check(source, place.target.database("one_table"))
     place.source.drop_database("one_table")
     return [
-        Figure("one table, the rows", "s", rows, "psql COPY | psql COPY", alone, 1.10),
-        Figure("one table, whole command", "s", seconds(ours),
-               "pg_dump -s, psql COPY | psql COPY, ANALYZE", whole, 1.10),
-        Figure("one table, whole command against the bare pipe", "s", seconds(ours),
-               "psql COPY | psql COPY", alone),
+        Figure("one table, the rows", "s", rows, "psql COPY | psql COPY", seconds(alone),
+               bench.must(1.10)),
+        Figure.of_runs("one table, whole command", ours,
+                       "pg_dump -s, psql COPY | psql COPY, ANALYZE", whole, bench.must(1.10)),
+        Figure.of_runs("one table, whole command against the bare pipe", ours,
+                       "psql COPY | psql COPY", alone),
     ]
 
 
@@ -188,15 +203,15 @@ def whole_database(bench):
     engine()
     bench.check(source, place.target.database("whole"))
     place.source.drop_database("whole")
-    times = {name: seconds(of) for name, of in runs.items()}
-    dumped = times["pg_dump, pg_restore -j2"]
+    dumped = runs["pg_dump, pg_restore -j2"]
     return [
-        Figure("database with keys, default copiers", "s", times["trunkline"],
-               "pg_dump -Z0 -j2, pg_restore -j2", dumped, 0.75),
-        Figure("database with keys, 2 copiers", "s", times["trunkline --copiers 2"],
-               "pg_dump -Z0 -j2, pg_restore -j2", dumped),
-        Figure("database with keys, 2 copiers", "s", times["trunkline --copiers 2"],
-               "pgcopydb clone, 2 + 2 jobs", times["pgcopydb clone, 2 jobs"], 1.0),
+        Figure.of_runs("database with keys, default copiers", runs["trunkline"],
+                       "pg_dump -Z0 -j2, pg_restore -j2", dumped, bench.must(0.75)),
+        Figure.of_runs("database with keys, 2 copiers", runs["trunkline --copiers 2"],
+                       "pg_dump -Z0 -j2, pg_restore -j2", dumped),
+        Figure.of_runs("database with keys, 2 copiers", runs["trunkline --copiers 2"],
+                       "pgcopydb clone, 2 + 2 jobs", runs["pgcopydb clone, 2 jobs"],
+                       bench.must(1.0)),
     ]
 
 
@@ -283,7 +298,8 @@ def memory(bench):
                (f"peak memory: one transaction of {small:,} rows", one)]
     for what, peak in figures:
         bench.say(f"  {what:<48} {peak / MIB:7.1f} MiB")
-    return [Figure(what, "MiB", [round(peak / MIB, 1)], must=LIMIT_MIB) for what, peak in figures]
+    return [Figure(what, "MiB", [round(peak / MIB, 1)], must=bench.must(LIMIT_MIB))
+            for what, peak in figures]
 
 
 # --- catching up ---
@@ -306,15 +322,17 @@ def drop_subscription(source, target):
     source.sql("DROP PUBLICATION native")
 
 
-def subscription_seconds(source, target):
-    """How long the subscription needs for what its slot holds."""
+def enable_subscription(place, source, target):
+    """Runs the subscription until it has applied what its slot holds."""
     end = source.one("SELECT pg_current_wal_lsn()")
-    began = time.monotonic()
+    watch = place.stopwatch()
     target.sql("ALTER SUBSCRIPTION native ENABLE")
     wait_until(lambda: source.one("SELECT confirmed_flush_lsn >= %s::pg_lsn"
                                   " FROM pg_replication_slots WHERE slot_name = 'native'", end),
                "the subscription has caught up", 900)
-    return time.monotonic() - began
+    run = watch.stop("")
+    target.sql("ALTER SUBSCRIPTION native DISABLE")
+    return run
 
 
 def catch_up(bench):
@@ -331,19 +349,16 @@ def catch_up(bench):
     native.sql("DROP SCHEMA trunkline CASCADE")
     create_subscription(source, native)
     seconds_of_load = 5 if bench.quick else 30
-    times = {"trunkline": [], "subscription": []}
+    contenders = {"trunkline": lambda: place.run(command),
+                  "subscription": lambda: enable_subscription(place, source, native)}
+    runs = {name: [] for name in contenders}
     for number in range(bench.rounds):
         load = place.run(["pgbench", "-n", "-N", "-c", 4, "-T", seconds_of_load, source.url()])
         count = re.search(r"actually processed: (\d+)", load.output)[1]
-        turns = [("trunkline", lambda: place.run(command).seconds),
-                 ("subscription", lambda: subscription_seconds(source, native))]
-        for name, turn in turns if number % 2 else reversed(turns):
-            native.sql("CHECKPOINT")
-            times[name].append(round(turn(), 3))
-            bench.say(f"  round {number + 1}: {name:<20} {count:>8} transactions"
-                      f" {times[name][-1]:7.2f} s")
-            if name == "subscription":
-                native.sql("ALTER SUBSCRIPTION native DISABLE")
+        for name in sorted(contenders, reverse=number % 2 == 0):
+            place.settle()
+            runs[name].append(contenders[name]())
+            bench.say_run(number, f"{name}, {count} transactions", runs[name][-1])
     drop_subscription(source, native)
     bench.check(source, native)
     bench.check(source, ours)
@@ -351,8 +366,8 @@ def catch_up(bench):
     for name, cluster in (("native", place.target), ("catch_up", place.target),
                           ("catch_up", place.source)):
         cluster.drop_database(name)
-    return [Figure(f"catching up: {seconds_of_load} s of pgbench -N -c 4", "s",
-                   times["trunkline"], "subscription (binary)", times["subscription"])]
+    return [Figure.of_runs(f"catching up: {seconds_of_load} s of pgbench -N -c 4",
+                           runs["trunkline"], "subscription (binary)", runs["subscription"])]
 
 
 SCENES = {"copy": one_table, "database": whole_database, "memory": memory, "catchup": catch_up}
