@@ -16,6 +16,7 @@ struct conn {
     char notice_sqlstate[6];
     char *copy_row;   /* owned (PQfreemem): the row that copy_out_next gave last */
     size_t in_flight; /* pipeline: results not read yet */
+    size_t unflushed; /* pipeline: bytes of parameters since the last flush */
 };
 
 struct rows *rows_wrap(PGresult *take_result);

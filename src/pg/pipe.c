@@ -7,11 +7,13 @@
 
 #include "pg/libpq.h"
 
-enum { FLUSH_EVERY = 64 };
+/* What libpq gathers is bounded by both: it would keep all that a slow server does not take. */
+enum { FLUSH_EVERY = 64, FLUSH_BYTES = 256 * 1024 };
 
 bool pipe_enter(struct conn *conn, struct err *err)
 {
     conn->in_flight = 0;
+    conn->unflushed = 0;
     return PQenterPipelineMode(conn->pg) || conn_fail(conn, NULL, err);
 }
 
@@ -25,7 +27,10 @@ static bool sent(struct conn *conn, int is_sent, struct err *err)
     if (!is_sent)
         return conn_fail(conn, NULL, err);
     conn->in_flight++;
-    return conn->in_flight % FLUSH_EVERY != 0 || conn_flush(conn, err);
+    if (conn->in_flight % FLUSH_EVERY != 0 && conn->unflushed < FLUSH_BYTES)
+        return true;
+    conn->unflushed = 0;
+    return conn_flush(conn, err);
 }
 
 bool pipe_sql_params(struct conn *conn, const char *sql, int count, const char *const *params,
@@ -47,6 +52,10 @@ bool pipe_prepare(struct conn *conn, const char *name, const char *sql, struct e
 bool pipe_execute(struct conn *conn, const char *name, const struct pipe_params *params,
                   struct err *err)
 {
+    size_t bytes = 0;
+    for (size_t i = 0; i < params->count; i++)
+        bytes += params->data[i] ? (size_t)params->lengths[i] : 0;
+    conn->unflushed += bytes;
     return sent(conn,
                 PQsendQueryPrepared(conn->pg, name, (int)params->count, params->data,
                                     params->lengths, params->formats, 0),
