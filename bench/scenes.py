@@ -241,12 +241,12 @@ def large_rows_source(bench, count):
     return database
 
 
-def change_large_rows(source, count):
-    """Half inserts, half updates, a transaction each."""
-    generator = random.Random(2)
+def change_large_rows(source, count, first):
+    """Half inserts from the key `first` on, half updates, a transaction each."""
+    generator = random.Random(first)
     with source.connect() as session:
         for number in range(count // 2):
-            row = large_row(1_000_000 + number, generator)
+            row = large_row(first + number, generator)
             session.execute("INSERT INTO large VALUES (%s, %s, %s)", row)
             _, words, content = large_row(0, generator)
             session.execute("UPDATE large SET words = %s, bytes = %s WHERE id = %s",
@@ -256,6 +256,13 @@ def change_large_rows(source, count):
 def insert_small_rows(source, count):
     source.sql("INSERT INTO small SELECT i, i %% 97, 'row ' || i FROM generate_series(1, %s) i",
                count)
+
+
+def while_locked(target, change):
+    """change(), of which nothing can be applied until it is over."""
+    with target.connect(autocommit=False) as session:
+        session.execute("LOCK TABLE large, small")
+        change()
 
 
 def follow(bench, source, target, change):
@@ -287,7 +294,9 @@ def memory(bench):
     target = place.fresh_target("memory")
     urls = ["--source", source.url(), "--target", target.url()]
     copied = place.run([PROGRAM, "run", *urls, "--until", "now"]).peak_bytes
-    large = follow(bench, source, target, lambda: change_large_rows(source, changes))
+    large = follow(bench, source, target, lambda: change_large_rows(source, changes, 1_000_000))
+    locked = follow(bench, source, target, lambda: while_locked(
+        target, lambda: change_large_rows(source, changes // 4, 2_000_000)))
     one = follow(bench, source, target, lambda: insert_small_rows(source, small))
     bench.check(source, target)
     place.run([PROGRAM, "tear-down", *urls])
@@ -295,6 +304,7 @@ def memory(bench):
     place.target.drop_database("memory")
     figures = [(f"peak memory: copy of {rows:,} rows up to 1 MB", copied),
                (f"peak memory: {changes:,} changes of such rows", large),
+               (f"peak memory: {changes // 4:,} of them, the target locked", locked),
                (f"peak memory: one transaction of {small:,} rows", one)]
     for what, peak in figures:
         bench.say(f"  {what:<48} {peak / MIB:7.1f} MiB")
