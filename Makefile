@@ -2,14 +2,15 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
+BUILD ?= build
 WERROR := $(if $(CI),true,false)
 
-all: build/build.ninja
-	ninja -C build
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
 
-build/build.ninja:
+$(BUILD)/build.ninja:
 	@scripts/install-deps --check
-	meson setup build --buildtype=debugoptimized --prefix=$(PREFIX) -Dwerror=$(WERROR)
+	meson setup $(BUILD) --buildtype=debugoptimized --prefix=$(PREFIX) -Dwerror=$(WERROR)
 
 build-test: deps
 	@test -f build-test/build.ninja || \
@@ -21,7 +22,7 @@ deps:
 
 demo: deps
 	@$(MAKE) --no-print-directory all
-	@build/src/trunkline demo $(ARGS)
+	@$(BUILD)/src/trunkline demo $(ARGS)
 
 # Static checks, unit tests, end-to-end tests; the last line counts them all.
 test: build-test
@@ -43,10 +44,10 @@ bench:
 	bench/run $(ARGS)
 
 install: all
-	meson configure build -Dprefix=$(PREFIX)
-	DESTDIR=$(abspath $(DESTDIR)) meson install -C build
+	meson configure $(BUILD) -Dprefix=$(PREFIX)
+	DESTDIR=$(abspath $(DESTDIR)) meson install -C $(BUILD)
 
 clean:
-	rm -rf build build-test build-release
+	rm -rf $(BUILD) build-test build-release
 
 .PHONY: all build-test deps demo test test-long check bench install clean

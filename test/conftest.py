@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from harness.cluster import Cluster
+from harness.cluster import Cluster, is_alive
 from harness.program import PROGRAM, Pipeline
 
 NUMBERS = itertools.count(1)
@@ -28,10 +28,19 @@ def worker_name():
     return os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
+def remove_leftovers():
+    """Removes what test processes that were killed have left; their servers died with them."""
+    for path in pathlib.Path("/tmp").glob("trunkline-test-*"):
+        pid = path.name.split("-")[2]
+        if pid.isdigit() and not is_alive(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def base_directory(worker_name):
+def base_directory():
     """Where clusters live: short (sockets), and reachable by the user who runs them."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix=f"trunkline-test-{worker_name}-", dir="/tmp"))
+    remove_leftovers()
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"trunkline-test-{os.getpid()}-", dir="/tmp"))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)
