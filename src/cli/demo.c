@@ -129,23 +129,17 @@ static int run_demo(const struct settings *settings, const struct stop *stop, st
     return is_equal ? 0 : 1;
 }
 
-int cmd_demo(int argc, char **argv)
+int cmd_demo(const char *program, int argc, char **argv)
 {
-    AUTO(settings_release) struct settings settings = SETTINGS_INIT;
+    AUTO(settings_release) struct settings settings = {.program = program};
     AUTO(stop_free) struct stop *stop = stop_new();
     AUTO(signal_watch_free) struct signal_watch *watch = NULL;
     struct err err = {0};
-    if (!settings_read(&settings, COMMAND_DEMO, argc, argv, &err)) {
-        log_err(LOG_ERROR, &err);
-        return err_exit_code(&err);
-    }
-    if (settings.wants_help) {
-        help_print(argv[0], stdout);
-        return 0;
-    }
-    log_setup(settings.log_level, settings.log_format);
-    int code = signal_watch_new(stop, &watch, &err) ? run_demo(&settings, stop, &err)
-                                                    : err_exit_code(&err);
+    int code = 0;
+    if (!command_begin(&settings, COMMAND_DEMO, argc, argv, &code))
+        return code;
+    code = signal_watch_new(stop, &watch, &err) ? run_demo(&settings, stop, &err)
+                                                : err_exit_code(&err);
     if (err.kind != ERR_NONE)
         log_err(err.kind == ERR_STOP ? LOG_WARN : LOG_ERROR, &err);
     return code;

@@ -78,7 +78,7 @@ void help_print(const char *command, FILE *out)
     }
 }
 
-int cmd_help(int argc, char **argv)
+int cmd_help(const char *program UNUSED, int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (name && (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0))

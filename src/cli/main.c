@@ -7,14 +7,14 @@
 #include "base/macros.h"
 #include "cli/commands.h"
 
-static int cmd_version(int argc UNUSED, char **argv UNUSED)
+static int cmd_version(const char *program UNUSED, int argc UNUSED, char **argv UNUSED)
 {
     (void)printf("trunkline %s\n", TRUNKLINE_VERSION);
     return 0;
 }
 
 #ifdef FAULT_POINTS
-static int cmd_faults(int argc UNUSED, char **argv UNUSED)
+static int cmd_faults(const char *program UNUSED, int argc UNUSED, char **argv UNUSED)
 {
     fault_list();
     return 0;
@@ -23,7 +23,7 @@ static int cmd_faults(int argc UNUSED, char **argv UNUSED)
 
 static const struct {
     const char *name;
-    int (*run)(int argc, char **argv);
+    int (*run)(const char *program, int argc, char **argv);
 } commands[] = {
     {"run", cmd_run},           {"tear-down", cmd_tear_down}, {"verify", cmd_verify},
     {"demo", cmd_demo},         {"config", cmd_config},       {"help", cmd_help},
@@ -33,6 +33,13 @@ static const struct {
     {"faults", cmd_faults},
 #endif
 };
+
+/* A link of the name pgstream gives its names to slot, schema and messages. */
+static const char *program_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strcmp(slash ? slash + 1 : path, "pgstream") == 0 ? "pgstream" : "trunkline";
+}
 
 int main(int argc, char **argv)
 {
@@ -46,7 +53,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return commands[i].run(program_name(argv[0]), argc - 1, argv + 1);
     (void)fprintf(stderr, "trunkline: unknown command \"%s\"; hint: trunkline help\n", argv[1]);
     return 2;
 }

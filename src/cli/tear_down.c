@@ -122,20 +122,14 @@ static bool tear_down(const struct settings *settings, struct err *err)
     return true;
 }
 
-int cmd_tear_down(int argc, char **argv)
+int cmd_tear_down(const char *program, int argc, char **argv)
 {
-    AUTO(settings_release) struct settings settings = SETTINGS_INIT;
+    AUTO(settings_release) struct settings settings = {.program = program};
     struct err err = {0};
-    bool is_good = settings_read(&settings, COMMAND_TEAR_DOWN, argc, argv, &err);
-    if (is_good && settings.wants_help) {
-        help_print(argv[0], stdout);
-        return 0;
-    }
-    if (is_good) {
-        log_setup(settings.log_level, settings.log_format);
-        is_good = tear_down(&settings, &err);
-    }
-    if (is_good)
+    int code = 0;
+    if (!command_begin(&settings, COMMAND_TEAR_DOWN, argc, argv, &code))
+        return code;
+    if (tear_down(&settings, &err))
         return 0;
     log_err(LOG_ERROR, &err);
     return err_exit_code(&err);

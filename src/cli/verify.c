@@ -51,18 +51,12 @@ static int run(const struct settings *settings, struct err *err)
     return err->kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_NOT_FINISHED;
 }
 
-int cmd_verify(int argc, char **argv)
+int cmd_verify(const char *program, int argc, char **argv)
 {
-    AUTO(settings_release) struct settings settings = SETTINGS_INIT;
+    AUTO(settings_release) struct settings settings = {.program = program};
     struct err err = {0};
-    if (!settings_read(&settings, COMMAND_VERIFY, argc, argv, &err)) {
-        log_err(LOG_ERROR, &err);
-        return EXIT_CONFIG;
-    }
-    if (settings.wants_help) {
-        help_print(argv[0], stdout);
-        return 0;
-    }
-    log_setup(settings.log_level, settings.log_format);
+    int code = 0;
+    if (!command_begin(&settings, COMMAND_VERIFY, argc, argv, &code))
+        return code;
     return run(&settings, &err);
 }

@@ -318,6 +318,26 @@ static void check_required(struct reader *r)
     }
 }
 
+/* What follows from what was given. */
+static void derive(struct settings *s)
+{
+    if (!s->keeper_schema[0])
+        str_set(&s->keeper_schema, str_dup(s->program));
+    if (s->mode == MODE_AUTO)
+        s->mode = MODE_SNAPSHOT_AND_REPLICATION;
+}
+
+int settings_copiers(const struct settings *s)
+{
+    int64_t workers = (int64_t)s->snapshot_workers * s->schema_workers * s->table_workers;
+    return (int)MIN_OF(workers, (int64_t)s->copiers);
+}
+
+int64_t settings_part_size(const struct settings *s, int64_t block_size)
+{
+    return s->batch_page_size ? s->batch_page_size * block_size : s->part_size;
+}
+
 /* As many of the problems as the error's text holds, in their order. */
 static bool report(const struct strv *problems, struct err *err)
 {
@@ -351,5 +371,6 @@ bool settings_read(struct settings *s, unsigned command, int argc, char **argv, 
     read_environment(&r);
     apply_flags(&r);
     check_required(&r);
+    derive(s);
     return r.problems.count == 0 || report(&r.problems, err);
 }

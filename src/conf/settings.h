@@ -18,9 +18,30 @@ enum command {
     COMMAND_VERIFY = 1 << 2,
     COMMAND_DEMO = 1 << 3,
     COMMAND_CONFIG = 1 << 4,
+    COMMAND_INIT = 1 << 5,
+    COMMAND_SNAPSHOT = 1 << 6,
+    COMMAND_STATUS = 1 << 7,
+    COMMAND_CHECK = 1 << 8,
+    COMMAND_PLAN = 1 << 9,
 };
 
-enum without_identity { WITHOUT_IDENTITY_ERROR };
+/* What a pipeline does: copy once; follow from the slot's position; copy, then follow. */
+enum mode { MODE_AUTO, MODE_SNAPSHOT, MODE_REPLICATION, MODE_SNAPSHOT_AND_REPLICATION };
+enum toggle { TOGGLE_UNSET, TOGGLE_OFF, TOGGLE_ON };
+enum snapshot_content { SNAPSHOT_FULL, SNAPSHOT_SCHEMA, SNAPSHOT_DATA };
+
+/* Tables whose UPDATEs would fail once published: refuse them, publish their INSERTs and TRUNCATEs
+ * only, or give them REPLICA IDENTITY FULL. */
+enum without_identity {
+    WITHOUT_IDENTITY_ERROR,
+    WITHOUT_IDENTITY_INSERT_ONLY,
+    WITHOUT_IDENTITY_FULL
+};
+
+/* Triggers and foreign keys of the target while changes are applied: off when the role may switch
+ * them off, off or refuse to start, left active. */
+enum disable_triggers { TRIGGERS_AUTO, TRIGGERS_OFF, TRIGGERS_FIRE };
+enum on_conflict { CONFLICT_ERROR, CONFLICT_UPDATE, CONFLICT_NOTHING };
 enum slot_wal_action { SLOT_WAL_STOP, SLOT_WAL_DROP };
 enum progress_mode { PROGRESS_AUTO, PROGRESS_ON, PROGRESS_OFF };
 
@@ -29,11 +50,32 @@ struct settings_origin;
 /* Strings are owned and never NULL once read; empty means not set. Durations are milliseconds and
  * fit an int; sizes are bytes. */
 struct settings {
-    char *source;       /* connection URL, with its password */
-    char *target;       /* connection URL, with its password */
-    char *slot;         /* empty: made from the database's name by the caller */
-    struct strv tables; /* patterns, see pattern.h; empty: all */
-    char *until;        /* "", "now" or an LSN ("0/16B3748") */
+    const char *program;            /* the name it was called by: "trunkline" or "pgstream" */
+    char *source;                   /* connection URL, with its password */
+    char *target;                   /* connection URL, with its password */
+    char *slot;                     /* empty: made from the database's name by the caller */
+    char *keeper_schema;            /* never empty once read: the program's name when not set */
+    char *publication_name;         /* the user's own; empty: ours, named like the slot */
+    enum mode mode;                 /* never MODE_AUTO once read */
+    struct strv tables;             /* patterns, see pattern.h; empty: all */
+    struct strv excluded_tables;    /* patterns; neither copied nor followed */
+    struct strv schema_only_tables; /* patterns; made on the target, their rows left out */
+    char *until;                    /* "", "now" or an LSN ("0/16B3748") */
+
+    enum toggle initial_snapshot; /* as given; it has its part in mode */
+    char *snapshot_store;         /* URL as given: the database to snapshot, or empty */
+    char *schema_log_store;       /* URL as given; for following schema changes later */
+    enum snapshot_content snapshot_content;
+    int snapshot_workers; /* the product of the three bounds the copiers, see settings_copiers() */
+    int schema_workers;
+    int table_workers;
+    int batch_page_size; /* blocks of a part; 0: part_size decides */
+    int64_t max_rate;    /* bytes a second of the whole copy; 0: no bound */
+    bool no_owner;
+    bool no_privileges;
+    bool reset;   /* empty the target's tables first */
+    bool yes;     /* do not ask */
+    bool running; /* status: an engine must hold the lock */
 
     int copiers;
     int64_t part_size;
@@ -41,6 +83,10 @@ struct settings {
     char *pg_bindir; /* empty: found through PATH */
 
     enum without_identity tables_without_identity;
+    int64_t identity_lock_timeout_ms; /* of ALTER TABLE … REPLICA IDENTITY FULL on the source */
+    enum disable_triggers disable_triggers;
+    enum on_conflict on_conflict;
+    int64_t heartbeat_interval_ms; /* 0: none */
     int group_max_changes;
     int64_t group_max_bytes;
     int64_t group_max_time_ms;
@@ -68,15 +114,21 @@ struct settings {
     struct settings_origin *origins; /* owned: one a setting, in the table's order */
 };
 
-#define SETTINGS_INIT ((struct settings){0})
+#define SETTINGS_INIT ((struct settings){.program = "trunkline"})
 
-/* Reads everything that `command` (one bit) accepts; argv[0] is the command's name. All mistakes
- * are reported at once, as ERR_CONFIG. Passwords of URLs given as flags are overwritten in argv, so
- * that `ps` no longer shows them: argv must be writable. s must be initialised; release it in any
- * case. */
+/* Reads everything that `command` (one bit) accepts; argv[0] is the command's name, s->program the
+ * program's. All mistakes are reported at once, as ERR_CONFIG. Passwords of URLs given as flags are
+ * overwritten in argv, so that `ps` no longer shows them: argv must be writable. s must be
+ * initialised; release it in any case. */
 bool settings_read(struct settings *s, unsigned command, int argc, char **argv,
                    struct err *err) MUST_USE;
 void settings_release(struct settings *s); /* AUTO handler */
+
+/* How many copiers these settings allow; free connections may allow fewer. */
+int settings_copiers(const struct settings *s);
+
+/* Bytes of a part of the copy on a source with blocks of that size. */
+int64_t settings_part_size(const struct settings *s, int64_t block_size);
 
 /* Each setting of the command with its value and where it came from; URLs without passwords. */
 void settings_print(const struct settings *s, unsigned command, bool as_json, FILE *out);

@@ -567,9 +567,9 @@ static void commands_end_with_2_on_a_mistake(void **state)
     char *print_it[] = {(char[]){"config"}, (char[]){"print"}, (char[]){"--copiers=0"}, NULL};
     char *do_nothing[] = {(char[]){"config"}, NULL};
     char *unknown[] = {(char[]){"help"}, (char[]){"frobnicate"}, NULL};
-    assert_int_equal(cmd_config(3, print_it), 2);
-    assert_int_equal(cmd_config(1, do_nothing), 2);
-    assert_int_equal(cmd_help(2, unknown), 2);
+    assert_int_equal(cmd_config("trunkline", 3, print_it), 2);
+    assert_int_equal(cmd_config("trunkline", 1, do_nothing), 2);
+    assert_int_equal(cmd_help("trunkline", 2, unknown), 2);
 }
 
 int main(void)
