@@ -57,16 +57,12 @@ static void say(const char *what, const char *name, bool is_dropped)
 }
 
 /* A running engine holds the lock of its pipeline on the target. */
-static bool refuse_running(struct conn *target, const char *slot, struct err *err)
+static bool refuse_running(struct conn *target, const struct keeper_ref *ref, struct err *err)
 {
-    AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {slot};
-    if (!conn_query_params(target,
-                           "SELECT pg_catalog.pg_try_advisory_lock("
-                           "pg_catalog.hashtext('trunkline'), pg_catalog.hashtext($1))",
-                           1, params, &rows, err))
+    bool is_locked = false;
+    if (!keeper_try_lock(target, ref, &is_locked, err))
         return false;
-    if (rows_bool(rows, 0, 0))
+    if (is_locked)
         return true;
     (void)err_set(err, ERR_CONFIG, "an engine runs this pipeline");
     return err_hint(err, "stop it first");
@@ -75,13 +71,14 @@ static bool refuse_running(struct conn *target, const char *slot, struct err *er
 static bool drop_keeper(const struct settings *settings, const struct names *names, struct err *err)
 {
     AUTO(conn_free) struct conn *target = NULL;
+    struct keeper_ref ref = {settings->keeper_schema, names->slot};
     bool is_dropped = false;
     if (!settings->target[0])
         return true;
-    if (!connect(settings, false, &target, err) || !refuse_running(target, names->slot, err) ||
-        !keeper_drop(target, &is_dropped, err))
+    if (!connect(settings, false, &target, err) || !refuse_running(target, &ref, err) ||
+        !keeper_drop(target, ref.schema, &is_dropped, err))
         return false;
-    say("keeper", KEEPER_SCHEMA, is_dropped);
+    say("keeper", ref.schema, is_dropped);
     return true;
 }
 

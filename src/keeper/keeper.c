@@ -6,18 +6,27 @@
 
 #include "base/mem.h"
 #include "pg/lsn.h"
+#include "pg/quote.h"
 
 static const char *const phase_names[] = {
     [KEEPER_CREATED] = "created", [KEEPER_SLOT] = "slot",       [KEEPER_TABLES] = "tables",
     [KEEPER_ROWS] = "rows",       [KEEPER_INDEXES] = "indexes", [KEEPER_FOLLOWING] = "following",
 };
 
-const char keeper_position_sql[] = "UPDATE trunkline.position SET lsn = $3::pg_lsn,"
-                                   " updated_at = pg_catalog.clock_timestamp()"
-                                   " WHERE slot = $1 AND lsn = $2::pg_lsn";
+char *keeper_position_sql(const char *schema)
+{
+    return quote_sql("UPDATE %I.position SET lsn = $3::pg_lsn,"
+                     " updated_at = pg_catalog.clock_timestamp()"
+                     " WHERE slot = $1 AND lsn = $2::pg_lsn",
+                     schema);
+}
 
-const char keeper_part_sql[] = "INSERT INTO trunkline.parts (slot, source_oid, part, rows, bytes)"
-                               " VALUES ($1, $2::oid, $3::int, $4::bigint, $5::bigint)";
+char *keeper_part_sql(const char *schema)
+{
+    return quote_sql("INSERT INTO %I.parts (slot, source_oid, part, rows, bytes)"
+                     " VALUES ($1, $2::oid, $3::int, $4::bigint, $5::bigint)",
+                     schema);
+}
 
 const char *keeper_phase_name(enum keeper_phase phase)
 {
@@ -32,6 +41,8 @@ void keeper_pipeline_release(struct keeper_pipeline *pipeline)
     free(pipeline->database);
     free(pipeline->schema_snapshot);
     free(pipeline->patterns);
+    free(pipeline->source_id);
+    free(pipeline->waits_for);
     *pipeline = (struct keeper_pipeline){0};
 }
 
@@ -45,16 +56,19 @@ static bool read_phase(const char *name, enum keeper_phase *ret_phase, struct er
     return err_set(err, ERR_FATAL, "the keeper holds an unknown phase \"%s\"", name);
 }
 
-bool keeper_load(struct conn *conn, bool *ret_found, struct keeper_pipeline *ret_pipeline,
-                 struct err *err)
+bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
+                 struct keeper_pipeline *ret_pipeline, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
     enum keeper_phase phase = KEEPER_CREATED;
-    if (!conn_query(conn,
-                    "SELECT p.slot, p.publication, p.system_id, p.database, p.timeline, p.epoch,"
-                    " p.phase, p.schema_snapshot, p.schema_lsn, p.patterns, o.lsn"
-                    " FROM trunkline.pipeline p LEFT JOIN trunkline.position o USING (slot)",
-                    &rows, err))
+    AUTO(str_free)
+    char *sql =
+        quote_sql("SELECT p.slot, p.publication, p.system_id, p.database, p.timeline, p.epoch,"
+                  " p.phase, p.schema_snapshot, p.schema_lsn, p.patterns, o.lsn, p.source_id,"
+                  " p.waits_for, p.consistent_from"
+                  " FROM %I.pipeline p LEFT JOIN %I.position o USING (slot)",
+                  schema, schema);
+    if (!conn_query(conn, sql, &rows, err))
         return err_wrap(err, "could not read the keeper");
     *ret_found = rows_count(rows) > 0;
     if (!*ret_found)
@@ -73,84 +87,93 @@ bool keeper_load(struct conn *conn, bool *ret_found, struct keeper_pipeline *ret
         .schema_lsn = rows_lsn(rows, 0, 8),
         .patterns = str_dup(rows_text(rows, 0, 9)),
         .position = rows_lsn(rows, 0, 10),
+        .source_id = str_dup(rows_text(rows, 0, 11)),
+        .waits_for = str_dup(rows_text(rows, 0, 12)),
+        .consistent_from = rows_lsn(rows, 0, 13),
     };
     return true;
 }
 
-bool keeper_create(struct conn *conn, const struct keeper_pipeline *pipeline, struct err *err)
+bool keeper_create(struct conn *conn, const char *schema, const struct keeper_pipeline *pipeline,
+                   struct err *err)
 {
     return conn_execf(conn, err,
-                      "INSERT INTO trunkline.pipeline (slot, publication, system_id, database,"
-                      " timeline, phase, patterns, program)"
-                      " VALUES (%L, %L, %L, %L, %l, 'created', %L, %L)",
-                      pipeline->slot, pipeline->publication, pipeline->system_id,
+                      "INSERT INTO %I.pipeline (slot, publication, system_id, database,"
+                      " timeline, phase, patterns, source_id, program)"
+                      " VALUES (%L, %L, %L, %L, %l, 'created', %L, %L, %L)",
+                      schema, pipeline->slot, pipeline->publication, pipeline->system_id,
                       pipeline->database, (int64_t)pipeline->timeline, pipeline->patterns,
-                      "trunkline " TRUNKLINE_VERSION) ||
+                      pipeline->source_id, "trunkline " TRUNKLINE_VERSION) ||
            err_wrap(err, "could not record the pipeline");
 }
 
-bool keeper_set_phase(struct conn *conn, const char *slot, enum keeper_phase phase, struct err *err)
+bool keeper_set_phase(struct conn *conn, const struct keeper_ref *ref, enum keeper_phase phase,
+                      struct err *err)
 {
     return conn_execf(conn, err,
-                      "UPDATE trunkline.pipeline SET phase = %L, updated_at = now()"
+                      "UPDATE %I.pipeline SET phase = %L, updated_at = now()"
                       " WHERE slot = %L",
-                      phase_names[phase], slot) ||
+                      ref->schema, phase_names[phase], ref->slot) ||
            err_wrap(err, "could not record the phase");
 }
 
-bool keeper_set_slot(struct conn *conn, const char *slot, uint64_t lsn, struct err *err)
+bool keeper_set_slot(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn, struct err *err)
 {
     char text[LSN_TEXT];
     return conn_execf(conn, err,
-                      "BEGIN; INSERT INTO trunkline.position (slot, lsn) VALUES (%L, %L)"
+                      "BEGIN; INSERT INTO %I.position (slot, lsn) VALUES (%L, %L)"
                       " ON CONFLICT (slot) DO UPDATE SET lsn = excluded.lsn;"
-                      " UPDATE trunkline.pipeline SET phase = 'slot', updated_at = now()"
+                      " UPDATE %I.pipeline SET phase = 'slot', updated_at = now()"
                       " WHERE slot = %L; COMMIT",
-                      slot, lsn_format(lsn, text), slot) ||
+                      ref->schema, ref->slot, lsn_format(lsn, text), ref->schema, ref->slot) ||
            err_wrap(err, "could not record the slot");
 }
 
-bool keeper_set_timeline(struct conn *conn, const char *slot, uint32_t timeline, struct err *err)
+bool keeper_set_timeline(struct conn *conn, const struct keeper_ref *ref, uint32_t timeline,
+                         struct err *err)
 {
-    return conn_execf(conn, err, "UPDATE trunkline.pipeline SET timeline = %l WHERE slot = %L",
-                      (int64_t)timeline, slot) ||
+    return conn_execf(conn, err, "UPDATE %I.pipeline SET timeline = %l WHERE slot = %L",
+                      ref->schema, (int64_t)timeline, ref->slot) ||
            err_wrap(err, "could not record the timeline");
 }
 
-bool keeper_set_schema(struct conn *conn, const char *slot, const char *snapshot, uint64_t lsn,
-                       struct err *err)
+bool keeper_set_schema(struct conn *conn, const struct keeper_ref *ref, const char *snapshot,
+                       uint64_t lsn, struct err *err)
 {
     char text[LSN_TEXT];
     return conn_execf(conn, err,
-                      "UPDATE trunkline.pipeline SET schema_snapshot = %L, schema_lsn = %L"
+                      "UPDATE %I.pipeline SET schema_snapshot = %L, schema_lsn = %L"
                       " WHERE slot = %L",
-                      snapshot, lsn_format(lsn, text), slot) ||
+                      ref->schema, snapshot, lsn_format(lsn, text), ref->slot) ||
            err_wrap(err, "could not record the schema's snapshot");
 }
 
-bool keeper_position(struct conn *conn, const char *slot, uint64_t *ret_lsn, struct err *err)
+bool keeper_position(struct conn *conn, const struct keeper_ref *ref, uint64_t *ret_lsn,
+                     struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {slot};
-    if (!conn_query_params(conn, "SELECT lsn FROM trunkline.position WHERE slot = $1", 1, params,
-                           &rows, err))
+    const char *params[] = {ref->slot};
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT lsn FROM %I.position WHERE slot = $1", ref->schema);
+    if (!conn_query_params(conn, sql, 1, params, &rows, err))
         return err_wrap(err, "could not read the position");
     if (rows_count(rows) == 0)
-        return err_set(err, ERR_FATAL, "the keeper has no position for slot \"%s\"", slot);
+        return err_set(err, ERR_FATAL, "the keeper has no position for slot \"%s\"", ref->slot);
     *ret_lsn = rows_lsn(rows, 0, 0);
     return true;
 }
 
-bool keeper_tables(struct conn *conn, const char *slot, struct keeper_tables *ret_tables,
-                   struct err *err)
+bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,
+                   struct keeper_tables *ret_tables, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {slot};
-    if (!conn_query_params(conn,
-                           "SELECT source_oid, schema_name, table_name, snapshot, end_lsn,"
-                           " signature, is_copied, is_ours, target_oid FROM trunkline.tables"
-                           " WHERE slot = $1 ORDER BY source_oid",
-                           1, params, &rows, err))
+    const char *params[] = {ref->slot};
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT source_oid, schema_name, table_name, snapshot, end_lsn,"
+                          " signature, is_copied, is_ours, target_oid, is_insert_only"
+                          " FROM %I.tables WHERE slot = $1 ORDER BY source_oid",
+                          ref->schema);
+    if (!conn_query_params(conn, sql, 1, params, &rows, err))
         return err_wrap(err, "could not read the tables of the copy");
     struct keeper_tables tables = {.count = (size_t)rows_count(rows)};
     tables.items = mem_alloc(tables.count * sizeof(*tables.items));
@@ -165,6 +188,7 @@ bool keeper_tables(struct conn *conn, const char *slot, struct keeper_tables *re
             .is_copied = rows_bool(rows, i, 6),
             .is_ours = rows_bool(rows, i, 7),
             .target_oid = rows_oid(rows, i, 8),
+            .is_insert_only = rows_bool(rows, i, 9),
         };
     *ret_tables = tables;
     return true;
@@ -197,46 +221,82 @@ const struct keeper_table *keeper_table_find(const struct keeper_tables *tables,
     return bsearch(&key, tables->items, tables->count, sizeof(key), compare_oid);
 }
 
-bool keeper_forget_table(struct conn *conn, const char *slot, uint32_t oid, struct err *err)
+bool keeper_forget_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                         struct err *err)
 {
-    return conn_execf(conn, err, "DELETE FROM trunkline.tables WHERE slot = %L AND source_oid = %u",
-                      slot, oid) ||
+    return conn_execf(conn, err, "DELETE FROM %I.tables WHERE slot = %L AND source_oid = %u",
+                      ref->schema, ref->slot, oid) ||
            err_wrap(err, "could not forget a table of the copy");
 }
 
-bool keeper_plan_table(struct conn *conn, const char *slot, const struct keeper_table *table,
-                       int parts, struct err *err)
+bool keeper_plan_table(struct conn *conn, const struct keeper_ref *ref,
+                       const struct keeper_table *table, int parts, struct err *err)
 {
     char text[LSN_TEXT];
-    return keeper_forget_table(conn, slot, table->oid, err) &&
+    return keeper_forget_table(conn, ref, table->oid, err) &&
            (conn_execf(conn, err,
-                       "INSERT INTO trunkline.tables (slot, source_oid, target_oid, schema_name,"
-                       " table_name, snapshot, end_lsn, signature, parts, is_ours)"
-                       " VALUES (%L, %u, %u, %L, %L, %L, %L, %L, %d, %s)",
-                       slot, table->oid, table->target_oid, table->schema, table->name,
-                       table->snapshot, lsn_format(table->end_lsn, text), table->signature, parts,
-                       table->is_ours ? "true" : "false") ||
+                       "INSERT INTO %I.tables (slot, source_oid, target_oid, schema_name,"
+                       " table_name, snapshot, end_lsn, signature, parts, is_ours, is_insert_only)"
+                       " VALUES (%L, %u, %u, %L, %L, %L, %L, %L, %d, %s, %s)",
+                       ref->schema, ref->slot, table->oid, table->target_oid, table->schema,
+                       table->name, table->snapshot, lsn_format(table->end_lsn, text),
+                       table->signature, parts, table->is_ours ? "true" : "false",
+                       table->is_insert_only ? "true" : "false") ||
             err_wrap(err, "could not record a table of the copy"));
 }
 
-bool keeper_set_snapshot(struct conn *conn, const char *slot, uint32_t oid, const char *snapshot,
-                         uint64_t end_lsn, struct err *err)
+bool keeper_set_snapshot(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                         const char *snapshot, uint64_t end_lsn, struct err *err)
 {
     char text[LSN_TEXT];
     return conn_execf(conn, err,
-                      "UPDATE trunkline.tables SET snapshot = %L, end_lsn = %L"
+                      "UPDATE %I.tables SET snapshot = %L, end_lsn = %L"
                       " WHERE slot = %L AND source_oid = %u",
-                      snapshot, lsn_format(end_lsn, text), slot, oid) ||
+                      ref->schema, snapshot, lsn_format(end_lsn, text), ref->slot, oid) ||
            err_wrap(err, "could not record a table's snapshot");
 }
 
-bool keeper_finish_tables(struct conn *conn, const char *slot, struct err *err)
+bool keeper_finish_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err)
 {
     return conn_execf(conn, err,
-                      "UPDATE trunkline.tables t SET is_copied = true"
+                      "UPDATE %I.tables t SET is_copied = true"
                       " WHERE slot = %L AND NOT is_copied AND parts ="
-                      " (SELECT pg_catalog.count(*) FROM trunkline.parts p"
+                      " (SELECT pg_catalog.count(*) FROM %I.parts p"
                       "  WHERE p.slot = t.slot AND p.source_oid = t.source_oid)",
-                      slot) ||
+                      ref->schema, ref->slot, ref->schema) ||
            err_wrap(err, "could not record the copied tables");
+}
+
+bool keeper_restart_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err)
+{
+    return conn_execf(conn, err,
+                      "BEGIN; UPDATE %I.tables SET is_copied = false WHERE slot = %L;"
+                      " DELETE FROM %I.parts WHERE slot = %L; COMMIT",
+                      ref->schema, ref->slot, ref->schema, ref->slot) ||
+           err_wrap(err, "could not forget the copied tables");
+}
+
+bool keeper_set_waits(struct conn *conn, const struct keeper_ref *ref, const char *what,
+                      struct err *err)
+{
+    return conn_execf(conn, err, "UPDATE %I.pipeline SET waits_for = %L WHERE slot = %L",
+                      ref->schema, what, ref->slot) ||
+           err_wrap(err, "could not record what is waited for");
+}
+
+bool keeper_set_patterns(struct conn *conn, const struct keeper_ref *ref, const char *patterns,
+                         struct err *err)
+{
+    return conn_execf(conn, err, "UPDATE %I.pipeline SET patterns = %L WHERE slot = %L",
+                      ref->schema, patterns, ref->slot) ||
+           err_wrap(err, "could not record the table patterns");
+}
+
+bool keeper_set_consistent(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
+                           struct err *err)
+{
+    char text[LSN_TEXT];
+    return conn_execf(conn, err, "UPDATE %I.pipeline SET consistent_from = %L WHERE slot = %L",
+                      ref->schema, lsn_format(lsn, text), ref->slot) ||
+           err_wrap(err, "could not record where the target is consistent");
 }

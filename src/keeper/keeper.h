@@ -12,9 +12,13 @@
 #include "base/err.h"
 #include "pg/conn.h"
 
-#define KEEPER_SCHEMA "trunkline"
+enum { KEEPER_VERSION = 2 };
 
-enum { KEEPER_VERSION = 1 };
+/* Whose state: the schema and the pipeline's slot. Texts are borrowed. */
+struct keeper_ref {
+    const char *schema;
+    const char *slot;
+};
 
 /* What a pipeline has reached; each value means that all before it is done. */
 enum keeper_phase {
@@ -38,44 +42,81 @@ struct keeper_pipeline {
     enum keeper_phase phase;
     char *schema_snapshot; /* of the last schema copy; judges relations the copy did not know */
     uint64_t schema_lsn;
-    char *patterns; /* the table patterns it was made with, joined by spaces */
+    char *patterns;  /* the table patterns it was made with, joined by spaces */
+    char *source_id; /* of the source's keeper, which init made; NULL without one */
+    char *waits_for; /* what the engine waits for just now, NULL: nothing */
     uint64_t position;
+    uint64_t consistent_from; /* the target is a state of the source from here on; 0: not yet */
 };
 
 void keeper_pipeline_release(struct keeper_pipeline *pipeline);
 
 /* Looks at the schema without changing anything. *ret_version is 0 when there is none. A schema
  * of that name without our mark: ERR_CONFIG. */
-bool keeper_look(struct conn *conn, int *ret_version, struct err *err);
+bool keeper_look(struct conn *conn, const char *schema, int *ret_version, struct err *err);
 
 /* Creates the schema or brings it up to KEEPER_VERSION; one transaction, idempotent. */
-bool keeper_migrate(struct conn *conn, struct err *err);
+bool keeper_migrate(struct conn *conn, const char *schema, struct err *err);
 
-/* Drops the schema when it carries our mark. *ret_dropped tells whether there was one. */
-bool keeper_drop(struct conn *conn, bool *ret_dropped, struct err *err);
+/* Drops the state of a target; and the schema, when it carries our mark and holds nothing else.
+ * *ret_dropped tells whether there was one. */
+bool keeper_drop(struct conn *conn, const char *schema, bool *ret_dropped, struct err *err);
+
+/* The schema itself, for this keeper and the source's: makes it with our mark when there is none;
+ * drops it when nothing is left in it. A schema without our mark: ERR_CONFIG. */
+bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists, struct err *err);
+bool keeper_schema_make(struct conn *conn, const char *schema, struct err *err);
+bool keeper_schema_drop_empty(struct conn *conn, const char *schema, struct err *err);
+
+/* The engine's lock: held by the session that got it. */
+bool keeper_try_lock(struct conn *conn, const struct keeper_ref *ref, bool *ret_is_locked,
+                     struct err *err);
+
+/* Who holds it; all NULL and 0 when nobody does. */
+struct keeper_holder {
+    int pid;
+    char *client; /* owned; address, NULL for a local one */
+    char *since;  /* owned */
+};
+void keeper_holder_release(struct keeper_holder *holder);
+bool keeper_lock_holder(struct conn *conn, const struct keeper_ref *ref,
+                        struct keeper_holder *ret_holder, struct err *err);
 
 /* The one pipeline of this keeper. *ret_found is false when it has none yet. */
-bool keeper_load(struct conn *conn, bool *ret_found, struct keeper_pipeline *ret_pipeline,
-                 struct err *err);
+bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
+                 struct keeper_pipeline *ret_pipeline, struct err *err);
 
 /* Records a new pipeline in phase KEEPER_CREATED. */
-bool keeper_create(struct conn *conn, const struct keeper_pipeline *pipeline, struct err *err);
+bool keeper_create(struct conn *conn, const char *schema, const struct keeper_pipeline *pipeline,
+                   struct err *err);
+
+/* What the engine waits for, for `status`; NULL: nothing any more. */
+bool keeper_set_waits(struct conn *conn, const struct keeper_ref *ref, const char *what,
+                      struct err *err);
+bool keeper_set_patterns(struct conn *conn, const struct keeper_ref *ref, const char *patterns,
+                         struct err *err);
+bool keeper_set_consistent(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
+                           struct err *err);
 
 /* The slot exists: stores its start as the position, and the phase. */
-bool keeper_set_slot(struct conn *conn, const char *slot, uint64_t lsn, struct err *err);
-bool keeper_set_phase(struct conn *conn, const char *slot, enum keeper_phase phase,
+bool keeper_set_slot(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
+                     struct err *err);
+bool keeper_set_phase(struct conn *conn, const struct keeper_ref *ref, enum keeper_phase phase,
                       struct err *err);
-bool keeper_set_timeline(struct conn *conn, const char *slot, uint32_t timeline, struct err *err);
-bool keeper_set_schema(struct conn *conn, const char *slot, const char *snapshot, uint64_t lsn,
-                       struct err *err);
+bool keeper_set_timeline(struct conn *conn, const struct keeper_ref *ref, uint32_t timeline,
+                         struct err *err);
+bool keeper_set_schema(struct conn *conn, const struct keeper_ref *ref, const char *snapshot,
+                       uint64_t lsn, struct err *err);
 
-/* For pipelines: moves the position from $2 to $3 for slot $1; one row when nobody moved it. */
-extern const char keeper_position_sql[];
+/* For pipelines: moves the position from $2 to $3 for slot $1; one row when nobody moved it.
+ * Owned by the caller. */
+char *keeper_position_sql(const char *schema);
 
-/* For pipelines: records part $3 of table $2 of slot $1 as done, $4 rows, $5 bytes. */
-extern const char keeper_part_sql[];
+/* For pipelines: records part $3 of table $2 of slot $1 as done, $4 rows, $5 bytes. Owned. */
+char *keeper_part_sql(const char *schema);
 
-bool keeper_position(struct conn *conn, const char *slot, uint64_t *ret_lsn, struct err *err);
+bool keeper_position(struct conn *conn, const struct keeper_ref *ref, uint64_t *ret_lsn,
+                     struct err *err);
 
 /* One table of the copy. */
 struct keeper_table {
@@ -87,7 +128,8 @@ struct keeper_table {
     uint64_t end_lsn; /* L of DESIGN 4 */
     char *signature;  /* its columns as copied: "name oid typmod" lines */
     bool is_copied;
-    bool is_ours; /* the table was made by the copy, not found there */
+    bool is_ours;        /* the table was made by the copy, not found there */
+    bool is_insert_only; /* its UPDATEs and DELETEs are not published */
 };
 
 struct keeper_tables {
@@ -97,19 +139,23 @@ struct keeper_tables {
 
 #define KEEPER_TABLES_INIT ((struct keeper_tables){0})
 
-bool keeper_tables(struct conn *conn, const char *slot, struct keeper_tables *ret_tables,
-                   struct err *err);
+bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,
+                   struct keeper_tables *ret_tables, struct err *err);
 void keeper_tables_release(struct keeper_tables *tables);
 const struct keeper_table *keeper_table_find(const struct keeper_tables *tables, uint32_t oid);
 
 /* Records (again) a table that is about to be copied; its old parts are forgotten. */
-bool keeper_plan_table(struct conn *conn, const char *slot, const struct keeper_table *table,
-                       int parts, struct err *err);
+bool keeper_plan_table(struct conn *conn, const struct keeper_ref *ref,
+                       const struct keeper_table *table, int parts, struct err *err);
 
 /* Replaces S and L of a table, in the transaction that holds its rows. */
-bool keeper_set_snapshot(struct conn *conn, const char *slot, uint32_t oid, const char *snapshot,
-                         uint64_t end_lsn, struct err *err);
+bool keeper_set_snapshot(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                         const char *snapshot, uint64_t end_lsn, struct err *err);
+
+/* Forgets what is copied of all tables: they start again. Which ones are ours stays known. */
+bool keeper_restart_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
 
 /* Marks every table whose parts are all done. */
-bool keeper_finish_tables(struct conn *conn, const char *slot, struct err *err);
-bool keeper_forget_table(struct conn *conn, const char *slot, uint32_t oid, struct err *err);
+bool keeper_finish_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
+bool keeper_forget_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                         struct err *err);

@@ -1,12 +1,14 @@
 /* The keeper's schema: its mark, its version, its migrations. Each migration is one step from one
- * version to the next; the whole runs in one transaction. */
+ * version to the next; the whole runs in one transaction, with the schema as search_path: the texts
+ * name no schema. */
 #include "keeper/keeper.h"
 
 #include "base/mem.h"
+#include "pg/quote.h"
 
 /* migrations[v] leads from version v to v + 1. */
 static const char *const migrations[KEEPER_VERSION] = {
-    "CREATE TABLE trunkline.pipeline ("
+    "CREATE TABLE pipeline ("
     " slot text PRIMARY KEY,"
     " publication text NOT NULL,"
     " system_id text NOT NULL,"
@@ -20,12 +22,12 @@ static const char *const migrations[KEEPER_VERSION] = {
     " program text NOT NULL,"
     " created_at timestamptz NOT NULL DEFAULT now(),"
     " updated_at timestamptz NOT NULL DEFAULT now());"
-    "CREATE TABLE trunkline.position ("
-    " slot text PRIMARY KEY REFERENCES trunkline.pipeline ON DELETE CASCADE,"
+    "CREATE TABLE position ("
+    " slot text PRIMARY KEY REFERENCES pipeline ON DELETE CASCADE,"
     " lsn pg_lsn NOT NULL,"
     " updated_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 10);"
-    "CREATE TABLE trunkline.tables ("
-    " slot text NOT NULL REFERENCES trunkline.pipeline ON DELETE CASCADE,"
+    "CREATE TABLE tables ("
+    " slot text NOT NULL REFERENCES pipeline ON DELETE CASCADE,"
     " source_oid oid NOT NULL,"
     " target_oid oid NOT NULL,"
     " schema_name text NOT NULL,"
@@ -37,7 +39,7 @@ static const char *const migrations[KEEPER_VERSION] = {
     " is_copied boolean NOT NULL DEFAULT false,"
     " is_ours boolean NOT NULL,"
     " PRIMARY KEY (slot, source_oid));"
-    "CREATE TABLE trunkline.parts ("
+    "CREATE TABLE parts ("
     " slot text NOT NULL,"
     " source_oid oid NOT NULL,"
     " part int NOT NULL,"
@@ -45,53 +47,110 @@ static const char *const migrations[KEEPER_VERSION] = {
     " bytes bigint NOT NULL,"
     " done_at timestamptz NOT NULL DEFAULT now(),"
     " PRIMARY KEY (slot, source_oid, part),"
-    " FOREIGN KEY (slot, source_oid) REFERENCES trunkline.tables ON DELETE CASCADE);",
+    " FOREIGN KEY (slot, source_oid) REFERENCES tables ON DELETE CASCADE);",
+    "ALTER TABLE pipeline ADD COLUMN source_id text, ADD COLUMN waits_for text,"
+    " ADD COLUMN consistent_from pg_lsn;"
+    "ALTER TABLE tables ADD COLUMN is_insert_only boolean NOT NULL DEFAULT false;",
 };
 
-bool keeper_look(struct conn *conn, int *ret_version, struct err *err)
+bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    if (!conn_query(conn,
-                    "SELECT pg_catalog.obj_description(n.oid, 'pg_namespace') = 'trunkline keeper',"
-                    " pg_catalog.to_regclass('trunkline.meta') IS NOT NULL"
-                    " FROM pg_catalog.pg_namespace n WHERE n.nspname = 'trunkline'",
-                    &rows, err))
+    const char *params[] = {schema};
+    if (!conn_query_params(
+            conn,
+            "SELECT coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace'), '') = "
+            "'trunkline keeper' FROM pg_catalog.pg_namespace n WHERE n.nspname = $1",
+            1, params, &rows, err))
         return err_wrap(err, "could not look for the keeper");
-    *ret_version = 0;
-    if (rows_count(rows) == 0)
+    *ret_exists = rows_count(rows) > 0;
+    if (!*ret_exists || rows_bool(rows, 0, 0))
         return true;
-    if (!rows_bool(rows, 0, 0) || !rows_bool(rows, 0, 1)) {
-        (void)err_set(err, ERR_CONFIG,
-                      "the target has a schema \"" KEEPER_SCHEMA "\" that is not trunkline's");
-        return err_hint(err, "rename that schema, or use another target database");
-    }
+    (void)err_set(err, ERR_CONFIG, "there is a schema \"%s\" that is not trunkline's", schema);
+    return err_hint(err, "rename that schema, or choose another name with --keeper-schema");
+}
+
+bool keeper_schema_make(struct conn *conn, const char *schema, struct err *err)
+{
+    bool exists = false;
+    return keeper_schema_look(conn, schema, &exists, err) &&
+           (exists ||
+            conn_execf(conn, err, "CREATE SCHEMA %I; COMMENT ON SCHEMA %I IS 'trunkline keeper'",
+                       schema, schema));
+}
+
+bool keeper_schema_drop_empty(struct conn *conn, const char *schema, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    bool exists = false;
+    const char *params[] = {schema};
+    if (!keeper_schema_look(conn, schema, &exists, err))
+        return false;
+    if (!exists)
+        return true;
+    if (!conn_query_params(conn,
+                           "SELECT FROM pg_catalog.pg_class c, pg_catalog.pg_namespace n"
+                           " WHERE c.relnamespace = n.oid AND n.nspname = $1 LIMIT 1",
+                           1, params, &rows, err))
+        return false;
+    return rows_count(rows) > 0 || conn_execf(conn, err, "DROP SCHEMA %I", schema) ||
+           err_wrap(err, "could not drop the keeper's schema");
+}
+
+/* Whether a table of the keeper is there. */
+static bool has_meta(struct conn *conn, const char *schema, bool *ret_has, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {schema};
+    if (!conn_query_params(conn,
+                           "SELECT FROM pg_catalog.pg_class c, pg_catalog.pg_namespace n"
+                           " WHERE c.relnamespace = n.oid AND n.nspname = $1"
+                           " AND c.relname = 'meta'",
+                           1, params, &rows, err))
+        return false;
+    *ret_has = rows_count(rows) > 0;
+    return true;
+}
+
+bool keeper_look(struct conn *conn, const char *schema, int *ret_version, struct err *err)
+{
     AUTO(rows_free) struct rows *meta = NULL;
-    if (!conn_query(conn, "SELECT version FROM trunkline.meta", &meta, err))
+    AUTO(str_free) char *sql = quote_sql("SELECT version FROM %I.meta", schema);
+    bool exists = false, has = false;
+    *ret_version = 0;
+    if (!keeper_schema_look(conn, schema, &exists, err))
+        return false;
+    if (exists && !has_meta(conn, schema, &has, err))
+        return false;
+    if (!has)
+        return true;
+    if (!conn_query(conn, sql, &meta, err))
         return err_wrap(err, "could not read the keeper");
     *ret_version = rows_count(meta) ? (int)rows_int(meta, 0, 0) : 0;
     return true;
 }
 
-static bool migrate_from(struct conn *conn, int version, struct err *err)
+static bool migrate_from(struct conn *conn, const char *schema, int version, struct err *err)
 {
-    if (version == 0 &&
-        !conn_exec(conn,
-                   "CREATE SCHEMA trunkline; COMMENT ON SCHEMA trunkline IS 'trunkline keeper';"
-                   "CREATE TABLE trunkline.meta (version int NOT NULL);"
-                   "INSERT INTO trunkline.meta VALUES (0)",
-                   err))
+    if (!keeper_schema_make(conn, schema, err) ||
+        !conn_execf(conn, err, "SET LOCAL search_path = %I", schema))
+        return false;
+    if (version == 0 && !conn_exec(conn,
+                                   "CREATE TABLE meta (version int NOT NULL);"
+                                   "INSERT INTO meta VALUES (0)",
+                                   err))
         return false;
     for (int v = version; v < KEEPER_VERSION; v++)
         if (!conn_exec(conn, migrations[v], err) ||
-            !conn_execf(conn, err, "UPDATE trunkline.meta SET version = %d", v + 1))
+            !conn_execf(conn, err, "UPDATE meta SET version = %d", v + 1))
             return false;
     return true;
 }
 
-bool keeper_migrate(struct conn *conn, struct err *err)
+bool keeper_migrate(struct conn *conn, const char *schema, struct err *err)
 {
     int version = 0;
-    if (!keeper_look(conn, &version, err))
+    if (!keeper_look(conn, schema, &version, err))
         return false;
     if (version > KEEPER_VERSION) {
         (void)err_set(err, ERR_CONFIG,
@@ -101,7 +160,7 @@ bool keeper_migrate(struct conn *conn, struct err *err)
     }
     if (version == KEEPER_VERSION)
         return true;
-    if (!conn_exec(conn, "BEGIN", err) || !migrate_from(conn, version, err) ||
+    if (!conn_exec(conn, "BEGIN", err) || !migrate_from(conn, schema, version, err) ||
         !conn_exec(conn, "COMMIT", err)) {
         struct err ignored = {0};
         (void)conn_exec(conn, "ROLLBACK", &ignored);
@@ -110,18 +169,18 @@ bool keeper_migrate(struct conn *conn, struct err *err)
     return true;
 }
 
-bool keeper_drop(struct conn *conn, bool *ret_dropped, struct err *err)
+bool keeper_drop(struct conn *conn, const char *schema, bool *ret_dropped, struct err *err)
 {
-    int version = 0;
-    if (!keeper_look(conn, &version, err))
+    bool exists = false;
+    if (!keeper_schema_look(conn, schema, &exists, err))
         return false;
-    AUTO(rows_free) struct rows *rows = NULL;
-    if (!conn_query(conn, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'trunkline'", &rows,
-                    err))
-        return false;
-    *ret_dropped = rows_count(rows) > 0;
-    if (!*ret_dropped)
+    *ret_dropped = false;
+    if (!exists)
         return true;
-    return conn_exec(conn, "DROP SCHEMA trunkline CASCADE", err) ||
-           err_wrap(err, "could not drop the keeper's schema");
+    if (!has_meta(conn, schema, ret_dropped, err) ||
+        !conn_execf(conn, err,
+                    "DROP TABLE IF EXISTS %I.parts, %I.tables, %I.position, %I.pipeline, %I.meta",
+                    schema, schema, schema, schema, schema))
+        return err_wrap(err, "could not drop the keeper");
+    return keeper_schema_drop_empty(conn, schema, err);
 }

@@ -9,24 +9,26 @@
 
 /* A replica identity's index: the chosen one, or the primary key; usable only when it is
  * immediate and valid, and without generated columns (15 sends NULL for them). */
-#define USER_TABLES                                                                        \
-    "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,"     \
-    " c.relispartition, c.relfilenode, c.relnamespace,"                                    \
-    " c.relkind = 'p' OR am.amname = 'heap' AS is_heap,"                                   \
-    " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"            \
-    "    AND i.indisvalid AND i.indimmediate AND i.indisunique"                            \
-    "    AND CASE c.relreplident WHEN 'i' THEN i.indisreplident"                           \
-    "             WHEN 'd' THEN i.indisprimary ELSE false END"                             \
-    "    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid"   \
-    "        AND a.attgenerated <> '' AND a.attnum = ANY (i.indkey))) AS identity_index,"  \
-    " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"            \
-    "    AND i.indisprimary AND i.indisvalid AND i.indimmediate) AS primary_index"         \
-    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace" \
-    " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam"                                   \
-    " WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'"                           \
-    " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND n.nspname <> $1"   \
-    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid"            \
-    "   AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e')"
+#define USER_TABLES                                                                               \
+    "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,"            \
+    " c.relispartition, c.relfilenode, c.relnamespace,"                                           \
+    " c.relkind = 'p' OR am.amname = 'heap' AS is_heap,"                                          \
+    " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"                   \
+    "    AND i.indisvalid AND i.indimmediate AND i.indisunique"                                   \
+    "    AND CASE c.relreplident WHEN 'i' THEN i.indisreplident"                                  \
+    "             WHEN 'd' THEN i.indisprimary ELSE false END"                                    \
+    "    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid"          \
+    "        AND a.attgenerated <> '' AND a.attnum = ANY (i.indkey))) AS identity_index,"         \
+    " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"                   \
+    "    AND i.indisprimary AND i.indisvalid AND i.indimmediate) AS primary_index"                \
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"        \
+    " LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam"                                          \
+    " WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'"                                  \
+    " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND n.nspname <> $1"          \
+    " AND NOT " CATALOG_IS_KEEPER(                                                                \
+        "n.oid") " AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid"      \
+                 "   AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = " \
+                 "'e')"
 
 static const char tables_sql[] =
     "SELECT t.oid, t.nspname, t.relname, t.relkind, t.relpersistence, t.relreplident,"

@@ -49,8 +49,14 @@ struct table_list {
 
 #define TABLE_LIST_INIT ((struct table_list){0})
 
+/* SQL: whether the schema with that oid bears our mark. Such schemas are nobody's data. */
+#define CATALOG_IS_KEEPER(oid)                                           \
+    "(coalesce(pg_catalog.obj_description(" oid ", 'pg_namespace'), '')" \
+    " = 'trunkline keeper')"
+
 /* All user tables: permanent and unlogged, partitioned ones and their leaves; without system
- * schemas, temporary tables, members of extensions, and the schema named keeper. */
+ * schemas, temporary tables, members of extensions, and keepers: schemas with our mark, and the
+ * one named keeper. */
 bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *ret_list,
                     struct err *err);
 void table_list_release(struct table_list *list);

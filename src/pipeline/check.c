@@ -152,7 +152,7 @@ static bool check_pipeline(struct check *check, struct err *err)
 {
     struct engine *engine = check->engine;
     const struct keeper_pipeline *kept = &engine->pipeline;
-    AUTO(str_free) char *patterns = strv_join(&engine->settings->tables, " ");
+    AUTO(str_free) char *patterns = selection_text(engine->settings);
     if (strcmp(kept->slot, engine->slot) != 0)
         return differs("slot", kept->slot, engine->slot, err);
     if (strcmp(kept->system_id, engine->system_id) != 0)
@@ -177,7 +177,7 @@ static bool check_pipeline(struct check *check, struct err *err)
 static bool check_keeper(struct check *check, struct err *err)
 {
     int version = 0;
-    if (!keeper_look(check->target, &version, err))
+    if (!keeper_look(check->target, check->engine->ref.schema, &version, err))
         return false;
     if (version > KEEPER_VERSION) {
         (void)err_set(err, ERR_CONFIG,
@@ -188,7 +188,8 @@ static bool check_keeper(struct check *check, struct err *err)
     if (version < KEEPER_VERSION)
         return true;
     keeper_pipeline_release(&check->engine->pipeline);
-    if (!keeper_load(check->target, &check->is_known, &check->engine->pipeline, err))
+    if (!keeper_load(check->target, check->engine->ref.schema, &check->is_known,
+                     &check->engine->pipeline, err))
         return false;
     return !check->is_known || check_pipeline(check, err);
 }
@@ -265,31 +266,13 @@ static void names_release(struct names *names)
     buf_release(&names->text);
 }
 
-static bool check_patterns(struct check *check, const struct table_list *tables, struct err *err)
-{
-    struct pattern_list *patterns = &check->engine->patterns;
-    AUTO(strv_release) struct strv unmatched = STRV_INIT;
-    if (!patterns->count)
-        return true;
-    for (size_t i = 0; i < tables->count; i++)
-        (void)pattern_list_mark(patterns, tables->items[i].schema, tables->items[i].name);
-    pattern_list_unmatched(patterns, &unmatched);
-    if (!unmatched.count)
-        return true;
-    AUTO(str_free) char *list = strv_join(&unmatched, ", ");
-    (void)err_set(err, ERR_CONFIG, "no table of the source matches %s", list);
-    return err_hint(err, "a name without schema means public; quote names with capitals: "
-                         "--tables '\"My Table\", other.*'");
-}
-
 /* A partition comes with its root and all its leaves, or not at all. */
-static bool check_partitions(const struct check *check, const struct table_list *tables,
-                             struct err *err)
+static bool check_partitions(const struct table_list *tables, struct err *err)
 {
     for (size_t i = 0; i < tables->count; i++) {
         const struct table *table = &tables->items[i];
         if (!table->is_partition || !table->root_name ||
-            pattern_list_match(&check->engine->patterns, table->root_schema, table->root_name))
+            table_list_find(tables, table->root_schema, table->root_name))
             continue;
         (void)err_set(err, ERR_CONFIG, "%s.%s is a partition of %s.%s, which is not selected",
                       table->schema, table->name, table->root_schema, table->root_name);
@@ -409,7 +392,7 @@ static bool check_target_tables(struct check *check, const struct table_list *ta
 {
     AUTO(names_release) struct names names = {0};
     AUTO(table_list_release) struct table_list there = TABLE_LIST_INIT;
-    if (!catalog_tables(check->target, KEEPER_SCHEMA, &there, err))
+    if (!catalog_tables(check->target, check->engine->ref.schema, &there, err))
         return false;
     for (size_t i = 0; i < tables->count; i++) {
         const struct table *table = &tables->items[i];
@@ -432,13 +415,10 @@ static bool check_target_tables(struct check *check, const struct table_list *ta
 static bool check_tables(struct check *check, struct err *err)
 {
     AUTO(table_list_release) struct table_list tables = TABLE_LIST_INIT;
-    AUTO(table_list_release) struct table_list all = TABLE_LIST_INIT;
     bool is_fresh = !check->is_known || check->engine->pipeline.phase < KEEPER_TABLES;
-    if (!catalog_tables(check->source, KEEPER_SCHEMA, &all, err) ||
-        !check_patterns(check, &all, err) ||
-        !engine_tables(check->engine, check->source, &tables, err) ||
-        !check_partitions(check, &tables, err) || !engine_check_identity(&tables, err) ||
-        !check_table_rights(check, &tables, err))
+    if (!engine_tables(check->engine, check->source, &tables, err) ||
+        !selection_check(&check->engine->selection, err) || !check_partitions(&tables, err) ||
+        !engine_check_identity(&tables, err) || !check_table_rights(check, &tables, err))
         return false;
     return !is_fresh || check_target_tables(check, &tables, err);
 }
@@ -482,6 +462,7 @@ static bool check_names(struct engine *engine, struct conn *source, struct err *
         return err_hint(err, "give one with --slot: lower case letters, digits and underscores, "
                              "63 at most");
     }
+    engine->ref = (struct keeper_ref){engine->settings->keeper_schema, engine->slot};
     str_set(&engine->publication, str_dup(engine->slot));
     str_set(&engine->name_prefix, slot_session_prefix(engine->slot));
     return true;

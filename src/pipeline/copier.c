@@ -113,7 +113,7 @@ static bool copier_open(struct copier *copier, struct err *err)
     struct postgres_options options = {
         .url = engine->settings->target,
         .application_name = name,
-        .slot = engine->slot,
+        .keeper = engine->ref,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,

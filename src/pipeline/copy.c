@@ -105,7 +105,7 @@ static bool read_tables(struct attempt *attempt, struct err *err)
     struct engine *engine = attempt->engine;
     return engine_tables(engine, attempt->hold.conn, &attempt->tables, err) &&
            filter_published(attempt, err) &&
-           catalog_tables(engine->keeper, KEEPER_SCHEMA, &attempt->found, err);
+           catalog_tables(engine->keeper, engine->ref.schema, &attempt->found, err);
 }
 
 /* --- the snapshot --- */
@@ -158,10 +158,11 @@ static void fill_job(struct attempt *attempt)
         .source_url = engine->settings->source,
         .target_url = engine->settings->target,
         .pipeline = engine->slot,
-        .keeper = KEEPER_SCHEMA,
+        .keeper = engine->ref.schema,
         .work_dir = engine->work_dir,
         .tools = &engine->tools,
-        .selected = engine->patterns.count || attempt->lacks_some ? &attempt->tables : NULL,
+        .selected =
+            !selection_is_all(&engine->selection) || attempt->lacks_some ? &attempt->tables : NULL,
         .stop = engine->hard,
         .index_memory = engine->settings->index_memory,
         .jobs = engine->settings->copiers,
@@ -181,8 +182,8 @@ static bool dump_schema(struct attempt *attempt, bool *ret_is_good, struct err *
     if (!is_dumped && failure.kind != ERR_FATAL)
         return err_copy(err, &failure);
     if (!fault_point("schema.dumped", err) ||
-        !schema_fingerprint(attempt->hold.conn, KEEPER_SCHEMA, &then, err) ||
-        !schema_fingerprint(attempt->fresh, KEEPER_SCHEMA, &now, err))
+        !schema_fingerprint(attempt->hold.conn, attempt->engine->ref.schema, &then, err) ||
+        !schema_fingerprint(attempt->fresh, attempt->engine->ref.schema, &now, err))
         return false;
     log_lists(&attempt->job);
     *ret_is_good = strcmp(then, now) == 0;
@@ -232,14 +233,14 @@ static bool forget_dropped(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
     AUTO(table_list_release) struct table_list there = TABLE_LIST_INIT;
-    if (!catalog_tables(engine->keeper, KEEPER_SCHEMA, &there, err))
+    if (!catalog_tables(engine->keeper, engine->ref.schema, &there, err))
         return false;
     for (size_t i = 0; i < attempt->kept.count; i++) {
         struct keeper_table *kept = &attempt->kept.items[i];
         if (table_list_find(&there, kept->schema, kept->name) && is_as_planned(attempt, kept))
             continue;
         kept->is_copied = false;
-        if (!keeper_forget_table(engine->keeper, engine->slot, kept->oid, err))
+        if (!keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err))
             return false;
     }
     return true;
@@ -250,9 +251,9 @@ static bool restore_tables(struct attempt *attempt, struct err *err)
     struct engine *engine = attempt->engine;
     return drop_altered(attempt, err) && forget_dropped(attempt, err) &&
            restore(attempt, SCHEMA_TABLES, err) && fault_point("schema.restored", err) &&
-           keeper_set_schema(engine->keeper, engine->slot, attempt->hold.snapshot,
+           keeper_set_schema(engine->keeper, &engine->ref, attempt->hold.snapshot,
                              attempt->hold.end_lsn, err) &&
-           catalog_tables(engine->keeper, KEEPER_SCHEMA, &attempt->target, err);
+           catalog_tables(engine->keeper, engine->ref.schema, &attempt->target, err);
 }
 
 /* --- the plan --- */
@@ -349,7 +350,7 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
     else
         parts =
             part_plan(&attempt->parts, table, is_binary, engine->settings->part_size, block_size);
-    return keeper_plan_table(engine->keeper, engine->slot, &plan, parts, err);
+    return keeper_plan_table(engine->keeper, &engine->ref, &plan, parts, err);
 }
 
 /* What an earlier attempt has copied of unfinished tables goes, in the transaction that plans them
@@ -380,7 +381,7 @@ static bool plan_all(struct attempt *attempt, struct err *err)
             !plan_table(attempt, &attempt->tables.items[i], types, strtoll(block_size, NULL, 10),
                         err))
             return false;
-    return keeper_set_phase(engine->keeper, engine->slot, KEEPER_TABLES, err);
+    return keeper_set_phase(engine->keeper, &engine->ref, KEEPER_TABLES, err);
 }
 
 static void count_plan(const struct attempt *attempt)
@@ -420,7 +421,7 @@ static bool copy_rows(struct attempt *attempt, bool *ret_is_done, struct err *er
     bool has_changed = memchr(is_changed, true, attempt->tables.count + 1) != NULL;
     note_restless(attempt, is_changed);
     free(is_changed);
-    if (!is_good || !keeper_finish_tables(engine->keeper, engine->slot, err))
+    if (!is_good || !keeper_finish_tables(engine->keeper, &engine->ref, err))
         return false;
     *ret_is_done = !has_changed;
     return true;
@@ -438,7 +439,7 @@ static bool build_indexes(struct attempt *attempt, struct err *err)
                         attempt->tables.items[i].name))
             return false;
     return engine_sequences(engine, err) && fault_point("copy.indexes_done", err) &&
-           keeper_set_phase(engine->keeper, engine->slot, KEEPER_INDEXES, err);
+           keeper_set_phase(engine->keeper, &engine->ref, KEEPER_INDEXES, err);
 }
 
 /* *ret_is_done is false when another attempt is needed. */
@@ -447,8 +448,8 @@ static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *e
     AUTO(attempt_release) struct attempt attempt = {.engine = engine};
     bool is_good_dump = false;
     if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
-        !keeper_finish_tables(engine->keeper, engine->slot, err) ||
-        !keeper_tables(engine->keeper, engine->slot, &attempt.kept, err) ||
+        !keeper_finish_tables(engine->keeper, &engine->ref, err) ||
+        !keeper_tables(engine->keeper, &engine->ref, &attempt.kept, err) ||
         !take_snapshot(&attempt, err) || !read_tables(&attempt, err))
         return false;
     if (attempt.lacks_some) /* the next attempt publishes them first */
@@ -464,7 +465,7 @@ static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *e
     if (!*ret_is_done)
         return true;
     hold_release(&attempt.hold); /* the source's oldest snapshot need not wait for indexes */
-    return keeper_set_phase(engine->keeper, engine->slot, KEEPER_ROWS, err) &&
+    return keeper_set_phase(engine->keeper, &engine->ref, KEEPER_ROWS, err) &&
            fault_point("copy.rows_done", err) && build_indexes(&attempt, err);
 }
 
@@ -513,10 +514,10 @@ static bool keys_once(struct engine *engine, struct err *err)
 {
     AUTO(attempt_release) struct attempt attempt = {.engine = engine};
     return engine_connect(engine, true, "catalog", &attempt.fresh, err) &&
-           keeper_tables(engine->keeper, engine->slot, &attempt.kept, err) &&
+           keeper_tables(engine->keeper, &engine->ref, &attempt.kept, err) &&
            dump_for_keys(&attempt, err) && restore(&attempt, SCHEMA_KEYS, err) &&
            fault_point("copy.keys_done", err) &&
-           keeper_set_phase(engine->keeper, engine->slot, KEEPER_FOLLOWING, err);
+           keeper_set_phase(engine->keeper, &engine->ref, KEEPER_FOLLOWING, err);
 }
 
 bool engine_keys(struct engine *engine, struct err *err)

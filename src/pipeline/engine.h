@@ -15,7 +15,7 @@
 
 #include "base/err.h"
 #include "base/stop.h"
-#include "conf/pattern.h"
+#include "conf/selection.h"
 #include "conf/settings.h"
 #include "keeper/keeper.h"
 #include "metrics/metrics.h"
@@ -26,8 +26,9 @@
 
 struct engine {
     const struct settings *settings; /* borrowed */
-    struct pattern_list patterns;
-    char *slot; /* owned, as all text here; the pipeline's name */
+    struct selection selection;
+    char *slot;            /* owned, as all text here; the pipeline's name */
+    struct keeper_ref ref; /* of our state: the keeper's schema, the slot */
     char *publication;
     char *database;    /* the source's */
     char *system_id;   /* the source's */

@@ -325,7 +325,7 @@ static bool note_timeline(struct session *session, struct err *err)
     if (timeline == engine->pipeline.timeline)
         return true;
     engine->pipeline.timeline = timeline;
-    return keeper_set_timeline(engine->keeper, engine->slot, timeline, err);
+    return keeper_set_timeline(engine->keeper, &engine->ref, timeline, err);
 }
 
 static bool follow_on(struct session *session, struct err *err)
@@ -362,14 +362,14 @@ static bool open_target(struct session *session, struct err *err)
     struct postgres_options options = {
         .url = engine->settings->target,
         .application_name = name,
-        .slot = engine->slot,
+        .keeper = engine->ref,
         .tables = &session->tables,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,
         .metrics = engine->metrics,
     };
-    return keeper_tables(engine->keeper, engine->slot, &session->tables, err) &&
+    return keeper_tables(engine->keeper, &engine->ref, &session->tables, err) &&
            handover_new(&session->tables, &engine->pipeline, &session->handover, err) &&
            postgres_open(&options, &session->target, err) &&
            session->target->ops->load(session->target, &session->stored, err);

@@ -45,16 +45,15 @@ bool engine_connect(struct engine *engine, bool is_source, const char *role, str
 
 static bool is_selected(const struct table *table, void *arg)
 {
-    const struct engine *engine = arg;
-    return pattern_list_match(&engine->patterns, table->schema, table->name) ||
-           (table->root_name &&
-            pattern_list_match(&engine->patterns, table->root_schema, table->root_name));
+    struct engine *engine = arg;
+    struct selected names = {table->schema, table->name, table->root_schema, table->root_name};
+    return selection_covers(&engine->selection, &names);
 }
 
 bool engine_tables(struct engine *engine, struct conn *source, struct table_list *ret_tables,
                    struct err *err)
 {
-    if (!catalog_tables(source, KEEPER_SCHEMA, ret_tables, err))
+    if (!catalog_tables(source, engine->ref.schema, ret_tables, err))
         return false;
     table_list_filter(ret_tables, is_selected, engine);
     return true;
@@ -64,23 +63,13 @@ bool engine_tables(struct engine *engine, struct conn *source, struct table_list
 
 static bool lock_is_taken(struct engine *engine, struct err *err)
 {
-    AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {engine->slot};
-    if (!conn_query_params(engine->keeper,
-                           "SELECT a.pid, a.client_addr, a.backend_start"
-                           " FROM pg_catalog.pg_locks l"
-                           " JOIN pg_catalog.pg_stat_activity a USING (pid)"
-                           " WHERE l.locktype = 'advisory' AND l.granted"
-                           " AND l.classid = pg_catalog.hashtext('trunkline')::int8::bit(32)::int8"
-                           " AND l.objid = pg_catalog.hashtext($1)::int8::bit(32)::int8",
-                           1, params, &rows, err))
+    AUTO(keeper_holder_release) struct keeper_holder holder = {0};
+    if (!keeper_lock_holder(engine->keeper, &engine->ref, &holder, err))
         return false;
     (void)err_set(err, ERR_CONFIG,
-                  "another engine runs this pipeline (backend %s on the target, from %s, since "
-                  "%s)",
-                  rows_count(rows) ? rows_text(rows, 0, 0) : "unknown",
-                  rows_count(rows) && rows_text(rows, 0, 1) ? rows_text(rows, 0, 1) : "local",
-                  rows_count(rows) ? rows_text(rows, 0, 2) : "unknown");
+                  "another engine runs this pipeline (backend %d on the target, from %s, since %s)",
+                  holder.pid, holder.client ? holder.client : "local",
+                  holder.since ? holder.since : "unknown");
     return err_hint(err, "stop that one first; if its host is dead, end its session with "
                          "pg_terminate_backend()");
 }
@@ -88,16 +77,12 @@ static bool lock_is_taken(struct engine *engine, struct err *err)
 /* A killed engine's session may live for a moment: wait a little before giving up. */
 static bool take_lock(struct engine *engine, struct err *err)
 {
-    const char *params[] = {engine->slot};
     int64_t until = clock_ms() + LOCK_WAIT_MS;
     for (;;) {
-        AUTO(rows_free) struct rows *rows = NULL;
-        if (!conn_query_params(engine->keeper,
-                               "SELECT pg_catalog.pg_try_advisory_lock("
-                               "pg_catalog.hashtext('trunkline'), pg_catalog.hashtext($1))",
-                               1, params, &rows, err))
+        bool is_locked = false;
+        if (!keeper_try_lock(engine->keeper, &engine->ref, &is_locked, err))
             return false;
-        if (rows_bool(rows, 0, 0))
+        if (is_locked)
             return true;
         if (clock_ms() >= until)
             return lock_is_taken(engine, err);
@@ -168,7 +153,7 @@ static bool create_slot(struct engine *engine, struct err *err)
         conn_free(&engine->creator);
     }
     return is_made && fault_point("slot.created", err) &&
-           keeper_set_slot(engine->keeper, engine->slot, consistent, err);
+           keeper_set_slot(engine->keeper, &engine->ref, consistent, err);
 }
 
 /* A slot of that name is there already: ours from a start that died, or made by hand. It is moved
@@ -179,7 +164,7 @@ static bool adopt_slot(struct engine *engine, struct conn *source, struct err *e
     if (!slot_advance(source, engine->slot, &lsn, err) || !fault_point("slot.created", err))
         return false;
     log_info("using the slot %s that exists", engine->slot);
-    return keeper_set_slot(engine->keeper, engine->slot, lsn, err);
+    return keeper_set_slot(engine->keeper, &engine->ref, lsn, err);
 }
 
 static bool make_slot(struct engine *engine, bool is_known, struct err *err)
@@ -206,7 +191,7 @@ static bool make_slot(struct engine *engine, bool is_known, struct err *err)
 
 static bool record(struct engine *engine, struct err *err)
 {
-    AUTO(str_free) char *patterns = strv_join(&engine->settings->tables, " ");
+    AUTO(str_free) char *patterns = selection_text(engine->settings);
     struct keeper_pipeline pipeline = {
         .slot = engine->slot,
         .publication = engine->publication,
@@ -215,20 +200,21 @@ static bool record(struct engine *engine, struct err *err)
         .timeline = engine->timeline,
         .patterns = patterns,
     };
-    return keeper_create(engine->keeper, &pipeline, err) && fault_point("keeper.created", err);
+    return keeper_create(engine->keeper, engine->ref.schema, &pipeline, err) &&
+           fault_point("keeper.created", err);
 }
 
 static bool load(struct engine *engine, bool *ret_found, struct err *err)
 {
     keeper_pipeline_release(&engine->pipeline);
-    return keeper_load(engine->keeper, ret_found, &engine->pipeline, err);
+    return keeper_load(engine->keeper, engine->ref.schema, ret_found, &engine->pipeline, err);
 }
 
 bool engine_prepare(struct engine *engine, struct err *err)
 {
     bool is_known = false;
     if (!fault_point("start.checked", err) || !engine_lock(engine, err) ||
-        !keeper_migrate(engine->keeper, err) || !load(engine, &is_known, err))
+        !keeper_migrate(engine->keeper, engine->ref.schema, err) || !load(engine, &is_known, err))
         return false;
     bool was_known = is_known;
     if (!was_known && (!record(engine, err) || !load(engine, &is_known, err)))

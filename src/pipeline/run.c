@@ -58,7 +58,7 @@ static bool catch_up(struct engine *engine, struct err *err)
     AUTO(keeper_tables_release) struct keeper_tables tables = KEEPER_TABLES_INIT;
     uint64_t end = engine->pipeline.schema_lsn;
     uint64_t unused = 0;
-    if (!keeper_tables(engine->keeper, engine->slot, &tables, err) ||
+    if (!keeper_tables(engine->keeper, &engine->ref, &tables, err) ||
         !engine_connect(engine, true, "until", &source, err) ||
         !source_end(source, &unused, err)) /* the stream passes `end` soon, even if idle */
         return false;
@@ -82,7 +82,7 @@ static bool reload(struct engine *engine, struct err *err)
 {
     bool is_found = false;
     keeper_pipeline_release(&engine->pipeline);
-    return keeper_load(engine->keeper, &is_found, &engine->pipeline, err);
+    return keeper_load(engine->keeper, engine->ref.schema, &is_found, &engine->pipeline, err);
 }
 
 static bool finish_copy(struct engine *engine, struct err *err)
@@ -209,7 +209,7 @@ static void run_release(struct run *run)
     struct engine *engine = &run->engine;
     http_free(&run->http);
     work_dir_remove(&engine->work_dir);
-    pattern_list_release(&engine->patterns);
+    selection_release(&engine->selection);
     keeper_pipeline_release(&engine->pipeline);
     schema_tools_release(&engine->tools);
     free(engine->restless);
@@ -229,7 +229,7 @@ static bool start(struct run *run, struct err *err)
 {
     struct engine *engine = &run->engine;
     const struct settings *settings = engine->settings;
-    if (!pattern_list_parse(&settings->tables, &engine->patterns, err) ||
+    if (!selection_read(settings, &engine->selection, err) ||
         !work_dir_make(&engine->work_dir, err))
         return false;
     if (!settings->listen[0])

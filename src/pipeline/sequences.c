@@ -48,7 +48,7 @@ static bool read_names(struct conn *source, struct conn *target, struct rows **r
                    " c.relname)), '{}') FROM pg_catalog.pg_class c"
                    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
                    " WHERE c.relkind = 'S' AND c.relpersistence <> 't'"
-                   " AND n.nspname <> '" KEEPER_SCHEMA "'",
+                   " AND NOT " CATALOG_IS_KEEPER("n.oid"),
                    &there, err))
         return false;
     const char *params[] = {there};

@@ -8,31 +8,35 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "pg/catalog.h"
 
 /* Objects that do not count: temporary, TOAST, the keeper's; by catalog and OID. */
 static const char hidden_sql[] =
     "WITH ns AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1"
-    "   OR nspname ~ '^pg_(toast|temp)'),"
-    " class AS (SELECT oid FROM pg_catalog.pg_class WHERE relnamespace IN (SELECT oid FROM ns)),"
-    " type AS (SELECT oid FROM pg_catalog.pg_type WHERE typnamespace IN (SELECT oid FROM ns)),"
-    " hidden(c, o) AS MATERIALIZED ("
-    "  SELECT 2615::pg_catalog.oid, oid FROM ns"
-    "  UNION ALL SELECT 1259, oid FROM class"
-    "  UNION ALL SELECT 1247, oid FROM type"
-    "  UNION ALL SELECT 1255, oid FROM pg_catalog.pg_proc WHERE pronamespace IN"
-    "   (SELECT oid FROM ns)"
-    "  UNION ALL SELECT 2606, oid FROM pg_catalog.pg_constraint WHERE conrelid IN"
-    "   (SELECT oid FROM class) OR contypid IN (SELECT oid FROM type)"
-    "  UNION ALL SELECT 2604, oid FROM pg_catalog.pg_attrdef WHERE adrelid IN"
-    "   (SELECT oid FROM class)"
-    "  UNION ALL SELECT 2618, oid FROM pg_catalog.pg_rewrite WHERE ev_class IN"
-    "   (SELECT oid FROM class)"
-    "  UNION ALL SELECT 2620, oid FROM pg_catalog.pg_trigger WHERE tgrelid IN"
-    "   (SELECT oid FROM class)"
-    "  UNION ALL SELECT 3256, oid FROM pg_catalog.pg_policy WHERE polrelid IN"
-    "   (SELECT oid FROM class)"
-    "  UNION ALL SELECT 3381, oid FROM pg_catalog.pg_statistic_ext WHERE stxnamespace IN"
-    "   (SELECT oid FROM ns))";
+    "   OR " CATALOG_IS_KEEPER(
+        "oid") "   OR nspname ~ '^pg_(toast|temp)'),"
+               " class AS (SELECT oid FROM pg_catalog.pg_class WHERE relnamespace IN (SELECT oid "
+               "FROM ns)),"
+               " type AS (SELECT oid FROM pg_catalog.pg_type WHERE typnamespace IN (SELECT oid "
+               "FROM ns)),"
+               " hidden(c, o) AS MATERIALIZED ("
+               "  SELECT 2615::pg_catalog.oid, oid FROM ns"
+               "  UNION ALL SELECT 1259, oid FROM class"
+               "  UNION ALL SELECT 1247, oid FROM type"
+               "  UNION ALL SELECT 1255, oid FROM pg_catalog.pg_proc WHERE pronamespace IN"
+               "   (SELECT oid FROM ns)"
+               "  UNION ALL SELECT 2606, oid FROM pg_catalog.pg_constraint WHERE conrelid IN"
+               "   (SELECT oid FROM class) OR contypid IN (SELECT oid FROM type)"
+               "  UNION ALL SELECT 2604, oid FROM pg_catalog.pg_attrdef WHERE adrelid IN"
+               "   (SELECT oid FROM class)"
+               "  UNION ALL SELECT 2618, oid FROM pg_catalog.pg_rewrite WHERE ev_class IN"
+               "   (SELECT oid FROM class)"
+               "  UNION ALL SELECT 2620, oid FROM pg_catalog.pg_trigger WHERE tgrelid IN"
+               "   (SELECT oid FROM class)"
+               "  UNION ALL SELECT 3256, oid FROM pg_catalog.pg_policy WHERE polrelid IN"
+               "   (SELECT oid FROM class)"
+               "  UNION ALL SELECT 3381, oid FROM pg_catalog.pg_statistic_ext WHERE stxnamespace IN"
+               "   (SELECT oid FROM ns))";
 
 /* One catalog: its rows as `row`, those counted that `where` allows. */
 struct part {

@@ -64,21 +64,38 @@ static bool file_remove(const struct schema_job *job, const char *name, struct e
     return true;
 }
 
-static bool run_dump(const struct schema_job *job, int version, const char *snapshot,
+/* Names are patterns there: quotes make them literal. */
+static bool exclude_keepers(const struct schema_job *job, struct conn *source,
+                            struct command *command, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {job->keeper};
+    if (!conn_query_params(source,
+                           "SELECT n.nspname FROM pg_catalog.pg_namespace n"
+                           " WHERE n.nspname = $1 OR " CATALOG_IS_KEEPER("n.oid"),
+                           1, params, &rows, err))
+        return false;
+    for (int i = 0; i < rows_count(rows); i++) {
+        AUTO(str_free) char *name = quote_sql("%I", rows_text(rows, i, 0));
+        command_addf(command, "--exclude-schema=%s", name);
+    }
+    return true;
+}
+
+static bool run_dump(const struct schema_job *job, struct conn *source, const char *snapshot,
                      struct err *err)
 {
     AUTO(command_release) struct command command = COMMAND_INIT;
-    AUTO(buf_release) struct buf keeper = BUF_INIT;
     AUTO(str_free) char *path = command_file(job, dump_name);
     command_init(&command, job, job->tools->pg_dump);
-    command_connect(&command, job->source_url, "pg_dump", version, 0);
+    command_connect(&command, job->source_url, "pg_dump", conn_version(source), 0);
     static const char *const fixed[] = {"--format=custom",   "--schema-only",
                                         "--no-publications", "--no-subscriptions",
                                         "--no-sync",         "--quote-all-identifiers"};
     for (size_t i = 0; i < COUNT_OF(fixed); i++)
         command_add(&command, fixed[i]);
-    quote_ident(&keeper, job->keeper); /* as a pattern: quotes make it literal */
-    command_addf(&command, "--exclude-schema=%s", buf_text(&keeper));
+    if (!exclude_keepers(job, source, &command, err))
+        return false;
     if (snapshot)
         command_addf(&command, "--snapshot=%s", snapshot);
     command_addf(&command, "--file=%s", path);
@@ -115,7 +132,7 @@ bool schema_dump(struct schema_job *job, struct conn *source, const char *snapsh
     AUTO(str_free) char *facts_path = command_file(job, facts_name);
     strv_release(&job->left_out);
     if (!file_remove(job, good_name, err) || !file_remove(job, facts_name, err) ||
-        !file_remove(job, dump_name, err) || !run_dump(job, conn_version(source), snapshot, err) ||
+        !file_remove(job, dump_name, err) || !run_dump(job, source, snapshot, err) ||
         !read_toc(job, &toc, err) ||
         !facts_ask(source, &toc, job->selected, job->keeper, &facts, err))
         return err_wrap(err, "could not dump the schema");

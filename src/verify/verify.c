@@ -4,39 +4,26 @@
 #include "verify/verify.h"
 
 #include "base/mem.h"
-#include "base/strv.h"
-#include "conf/pattern.h"
+#include "conf/selection.h"
 #include "pg/catalog.h"
 #include "verify/compare.h"
 #include "verify/pair.h"
 #include "verify/report.h"
 
-static const char keeper_schema[] = "trunkline";
-
-/* A partition is also covered by a pattern for the table that it is part of. */
 static bool is_covered(const struct table *table, void *arg)
 {
-    struct pattern_list *patterns = arg;
-    bool by_itself = pattern_list_mark(patterns, table->schema, table->name);
-    bool by_root =
-        table->root_name && pattern_list_mark(patterns, table->root_schema, table->root_name);
-    return by_itself || by_root;
+    struct selected names = {table->schema, table->name, table->root_schema, table->root_name};
+    return selection_covers(arg, &names);
 }
 
 static bool choose_tables(const struct settings *settings, struct table_list *tables,
                           struct err *err)
 {
-    AUTO(pattern_list_release) struct pattern_list patterns = PATTERN_LIST_INIT;
-    AUTO(strv_release) struct strv unmatched = STRV_INIT;
-    if (!pattern_list_parse(&settings->tables, &patterns, err))
+    AUTO(selection_release) struct selection selection = SELECTION_INIT;
+    if (!selection_read(settings, &selection, err))
         return false;
-    table_list_filter(tables, is_covered, &patterns);
-    pattern_list_unmatched(&patterns, &unmatched);
-    if (!unmatched.count)
-        return true;
-    AUTO(str_free) char *names = strv_join(&unmatched, ", ");
-    (void)err_set(err, ERR_CONFIG, "no table of the source matches: %s", names);
-    return err_hint(err, "names fold to lower case unless they stand in double quotes");
+    table_list_filter(tables, is_covered, &selection);
+    return selection_check(&selection, err);
 }
 
 static bool compare_all(struct pair *pair, const struct table_list *source,
@@ -57,9 +44,9 @@ static bool compare_all(struct pair *pair, const struct table_list *source,
 static bool read_tables(struct pair *pair, const struct settings *settings,
                         struct table_list *source, struct table_list *target, struct err *err)
 {
-    return catalog_tables(pair->conns[SIDE_SOURCE], keeper_schema, source, err) &&
+    return catalog_tables(pair->conns[SIDE_SOURCE], settings->keeper_schema, source, err) &&
            choose_tables(settings, source, err) &&
-           catalog_tables(pair->conns[SIDE_TARGET], keeper_schema, target, err);
+           catalog_tables(pair->conns[SIDE_TARGET], settings->keeper_schema, target, err);
 }
 
 bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, FILE *progress,

@@ -231,11 +231,11 @@ static bool begin(struct postgres *pg, struct err *err)
 static bool move_position(struct postgres *pg, const struct position *to, struct err *err)
 {
     char from_text[LSN_TEXT], to_text[LSN_TEXT];
-    const char *params[] = {pg->options.slot, lsn_format(pg->start.lsn, from_text),
+    const char *params[] = {pg->options.keeper.slot, lsn_format(pg->start.lsn, from_text),
                             lsn_format(to->lsn, to_text)};
     struct pipe_answer answer;
     if (!drain_all(pg, err) || !fault_point("group.applied", err) ||
-        !pipe_sql_params(pg->conn, keeper_position_sql, 3, params, err) ||
+        !pipe_sql_params(pg->conn, pg->position_sql, 3, params, err) ||
         !pipe_flush(pg->conn, err) || !pipe_next(pg->conn, &answer, err))
         return false;
     if (answer.kind != PIPE_DONE)

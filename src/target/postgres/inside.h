@@ -66,6 +66,7 @@ struct postgres {
     struct target target; /* first */
     struct postgres_options options;
     char *name; /* owned: options.application_name */
+    char *position_sql; /* owned: of the keeper */
     struct conn *conn;
     struct conn *lookup; /* catalog reads beside a pipeline in flight; opened when needed */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/fault.h"
+#include "base/mem.h"
 #include "pg/copy.h"
 #include "target/postgres/inside.h"
 
@@ -32,8 +33,9 @@ static bool record_part(struct postgres *pg, int64_t row_count, struct err *err)
     (void)snprintf(number, sizeof(number), "%d", pg->part.number);
     (void)snprintf(count, sizeof(count), "%" PRId64, row_count);
     (void)snprintf(bytes, sizeof(bytes), "%" PRId64, pg->part_bytes);
-    const char *params[] = {pg->options.slot, oid, number, count, bytes};
-    return conn_query_params(pg->conn, keeper_part_sql, 5, params, &rows, err);
+    const char *params[] = {pg->options.keeper.slot, oid, number, count, bytes};
+    AUTO(str_free) char *sql = keeper_part_sql(pg->options.keeper.schema);
+    return conn_query_params(pg->conn, sql, 5, params, &rows, err);
 }
 
 /* A part with a snapshot of its own is a whole table: its S and L are the table's from now on. */
@@ -41,7 +43,7 @@ static bool record_snapshot(struct postgres *pg, struct err *err)
 {
     if (!pg->part.snapshot)
         return true;
-    return keeper_set_snapshot(pg->conn, pg->options.slot, pg->part.table_oid, pg->part.snapshot,
+    return keeper_set_snapshot(pg->conn, &pg->options.keeper, pg->part.table_oid, pg->part.snapshot,
                                pg->part.end_lsn, err);
 }
 

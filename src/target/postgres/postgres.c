@@ -18,7 +18,7 @@ static bool postgres_load(struct target *target, struct position *ret_applied, s
     struct postgres *pg = postgres_of(target);
     AUTO(rows_free) struct rows *rows = NULL;
     uint64_t lsn = 0;
-    if (!keeper_position(pg->conn, pg->options.slot, &lsn, err) ||
+    if (!keeper_position(pg->conn, &pg->options.keeper, &lsn, err) ||
         !conn_query(pg->conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err))
         return false;
     pg->start = (struct position){.lsn = lsn};
@@ -42,6 +42,7 @@ static void postgres_free(struct target **target)
     conn_free(&pg->conn);
     conn_free(&pg->lookup);
     free(pg->name);
+    free(pg->position_sql);
     free(pg);
     *target = NULL;
 }
@@ -84,6 +85,7 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
     pg->options = *options;
     pg->name = str_dup(options->application_name); /* the lookup connection is opened later */
     pg->options.application_name = pg->name;
+    pg->position_sql = keeper_position_sql(options->keeper.schema);
     struct conn_options conn = {
         .url = options->url,
         .what = "target",

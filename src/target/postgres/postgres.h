@@ -13,7 +13,7 @@
 struct postgres_options { /* everything borrowed, outlives the target */
     const char *url;
     const char *application_name; /* copied */
-    const char *slot;
+    struct keeper_ref keeper;
     const struct keeper_tables *tables; /* columns as copied; NULL for copiers */
     int connect_timeout_ms;
     int tcp_user_timeout_ms;
