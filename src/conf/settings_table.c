@@ -27,8 +27,9 @@ static const char *const identity_choices[] = {"error", "insert_only", "full", N
 static const char *const triggers_choices[] = {"auto", "true", "false", NULL};
 static const char *const conflict_choices[] = {"error", "update", "nothing", NULL};
 static const char *const slot_wal_choices[] = {"stop", "drop", NULL};
-static const char *const level_choices[] = {"debug", "info", "warn", "error", NULL};
-static const char *const format_choices[] = {"logfmt", "json", NULL};
+static const char *const level_choices[] = {"trace", "debug", "info",  "warn",
+                                            "error", "fatal", "panic", NULL};
+static const char *const format_choices[] = {"logfmt", "json", "console", NULL};
 static const char *const progress_choices[] = {"auto", "on", "off", NULL};
 
 static const char *check_url(const char *text)
