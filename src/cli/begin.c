@@ -12,7 +12,7 @@ bool command_begin(struct settings *settings, unsigned command, int argc, char *
         return false;
     }
     if (settings->wants_help) {
-        help_print(argv[0], stdout);
+        help_print(settings->program, argv[0], stdout);
         *ret_code = 0;
         return false;
     }

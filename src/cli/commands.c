@@ -1,0 +1,100 @@
+/* The table of commands: main() calls them by it, help and reference are made from it. */
+#include "cli/commands.h"
+
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/macros.h"
+
+/* The link's name stands for trunkline's version all the same. */
+static int cmd_version(const char *program UNUSED, int argc UNUSED, char **argv UNUSED)
+{
+    (void)printf("trunkline %s\n", TRUNKLINE_VERSION);
+    return 0;
+}
+
+#ifdef FAULT_POINTS
+static int cmd_faults(const char *program UNUSED, int argc UNUSED, char **argv UNUSED)
+{
+    fault_list();
+    return 0;
+}
+#endif
+
+const struct command_row command_table[] = {
+    {.name = "run",
+     .run = cmd_run,
+     .command = COMMAND_RUN,
+     .usage = "--source URL --target URL [OPTION]...",
+     .summary = "copy a database, then follow it until it is told to stop",
+     .text = "Copies schema and rows of a live PostgreSQL database into an empty one, then applies "
+             "every\n"
+             "committed change, exactly once. Started again, it goes on where it was. SIGTERM and "
+             "SIGINT\n"
+             "end it in good order; SIGHUP makes it read the log level again from file and "
+             "environment."},
+    {.name = "tear-down",
+     .also = "destroy",
+     .run = cmd_tear_down,
+     .command = COMMAND_TEAR_DOWN,
+     .usage = "--source URL [--target URL] [OPTION]...",
+     .summary = "remove what run made: slot, publication, state",
+     .text = "Removes the slot and the publication from the source and trunkline's own schema from "
+             "the\n"
+             "target, and says what was removed. The copied tables stay."},
+    {.name = "verify",
+     .run = cmd_verify,
+     .command = COMMAND_VERIFY,
+     .usage = "--source URL --target URL [OPTION]...",
+     .summary = "compare source and target, row by row",
+     .text =
+         "Compares every table by row count and checksums, and names the first keys that differ.\n"
+         "Both databases must be at rest. Exit code 0: equal, 1: different, 3: could not finish."},
+    {.name = "demo",
+     .run = cmd_demo,
+     .command = COMMAND_DEMO,
+     .usage = "[OPTION]...",
+     .summary = "copy and follow a shop database between two throwaway clusters",
+     .text = "Makes two clusters in a temporary directory, copies one to the other while four "
+             "sessions\n"
+             "write, compares them, and removes everything."},
+    {.name = "config",
+     .run = cmd_config,
+     .command = COMMAND_CONFIG,
+     .usage = "print [OPTION]...",
+     .summary = "show every setting and where it comes from",
+     .text = "Prints the settings in force, with passwords hidden, and the origin of each: "
+             "default, file\n"
+             "and line, environment or flag. Flags win over the environment, which wins over the "
+             "file."},
+    {.name = "help",
+     .also = "-h",
+     .run = cmd_help,
+     .usage = "[COMMAND]",
+     .summary = "show this, or the options of a command",
+     .text = "Shows all commands, or one command's options."},
+    {.name = "version",
+     .also = "-V",
+     .run = cmd_version,
+     .usage = "",
+     .summary = "show the version",
+     .text = "Shows the version."},
+#ifdef FAULT_POINTS
+    {.name = "faults", .run = cmd_faults},
+#endif
+};
+
+const size_t command_count = COUNT_OF(command_table);
+
+/* --help and --version are typed where a command stands. */
+const struct command_row *command_find(const char *name)
+{
+    const char *bare =
+        strcmp(name, "--help") == 0 || strcmp(name, "--version") == 0 ? name + 2 : name;
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command_row *row = &command_table[i];
+        if (strcmp(row->name, bare) == 0 || (row->also && strcmp(row->also, bare) == 0))
+            return row;
+    }
+    return NULL;
+}
