@@ -3,6 +3,7 @@
 #include "conf/settings.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,7 @@ void settings_release(struct settings *s)
             str_free(&s->origins[i].text);
     }
     free(s->origins);
+    str_free(&s->config_file);
     *s = SETTINGS_INIT;
 }
 
@@ -372,5 +374,32 @@ bool settings_read(struct settings *s, unsigned command, int argc, char **argv, 
     apply_flags(&r);
     check_required(&r);
     derive(s);
+    str_set(&s->config_file, TAKE(r.config));
     return r.problems.count == 0 || report(&r.problems, err);
+}
+
+bool settings_reread_level(const struct settings *s, enum log_level *ret_level, bool *ret_is_set,
+                           struct err *err)
+{
+    AUTO(settings_release) struct settings now = {.program = s->program};
+    AUTO(reader_release)
+    struct reader r = {.s = &now, .command = COMMAND_RUN, .command_name = "run"};
+    r.flags = mem_alloc(settings_count * sizeof(*r.flags));
+    r.has_failed = mem_alloc(settings_count * sizeof(*r.has_failed));
+    if (!read_defaults(&now, err))
+        return false;
+    if (s->config_file) {
+        r.config = str_dup(s->config_file);
+        read_file(&r);
+    }
+    read_environment(&r);
+    if (r.problems.count > 0)
+        return report(&r.problems, err);
+    size_t index = 0;
+    while (settings_table[index].offset != offsetof(struct settings, log_level))
+        index++;
+    *ret_is_set = strcmp(now.origins[index].text, "default") != 0;
+    if (*ret_is_set)
+        *ret_level = now.log_level;
+    return true;
 }

@@ -110,6 +110,7 @@ struct settings {
     bool demo_break;
     bool demo_keep;
 
+    char *config_file; /* given by --config; NULL: none */
     bool wants_help; /* --help or -h was given; nothing else has been checked then */
     struct settings_origin *origins; /* owned: one a setting, in the table's order */
 };
@@ -123,6 +124,11 @@ struct settings {
 bool settings_read(struct settings *s, unsigned command, int argc, char **argv,
                    struct err *err) MUST_USE;
 void settings_release(struct settings *s); /* AUTO handler */
+
+/* What file and environment now say of the log level. *ret_is_set is false when neither names it:
+ * ret_level is left alone then. A mistake anywhere in the file is an error. */
+bool settings_reread_level(const struct settings *s, enum log_level *ret_level, bool *ret_is_set,
+                           struct err *err) MUST_USE;
 
 /* How many copiers these settings allow; free connections may allow fewer. */
 int settings_copiers(const struct settings *s);

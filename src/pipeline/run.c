@@ -135,9 +135,27 @@ static int signal_descriptor(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* SIGHUP: what file and environment say of the level counts from now on, also over a flag. */
+static void reread_level(const struct settings *settings)
+{
+    enum log_level level = log_get_level();
+    bool is_set = false;
+    struct err err = {0};
+    if (!settings_reread_level(settings, &level, &is_set, &err)) {
+        (void)err_wrap(&err, "log level stays %s", log_level_name(level));
+        log_err(LOG_WARN, &err);
+        return;
+    }
+    log_set_level(MIN_OF(level, LOG_INFO)); /* for this line, whatever the level */
+    log_info(is_set ? "log level is %s now" : "log level stays %s: no file or variable names one",
+             log_level_name(level));
+    log_set_level(level);
 }
 
 /* The first signal asks for the end of the group in hand, a copy breaks off at once; when that
@@ -147,6 +165,10 @@ static void take_signal(struct run *run, int fd, int64_t *hard_at)
     struct signalfd_siginfo info;
     if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return;
+    if (info.ssi_signo == SIGHUP && info.ssi_code != SI_KERNEL) { /* else the terminal is gone */
+        reread_level(run->engine.settings);
+        return;
+    }
     log_info("stopping (signal %u)", info.ssi_signo);
     metrics_set(run->engine.metrics, METRIC_PHASE, METRICS_STOPPING);
     bool is_second = stop_raised(run->engine.soft);
