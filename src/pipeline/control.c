@@ -84,6 +84,10 @@ static void *control_main(void *arg)
             conn_free(&control->source); /* the stream reports a lost source; here we try again */
         else if (bound && held > bound)
             bound_exceeded(control, held);
+        else
+            log_trace("the slot holds back %" PRId64 " bytes of WAL, the target is %" PRIu64
+                      " bytes behind",
+                      held, metrics_get(control->engine->metrics, METRIC_LAG_BYTES));
     } while (control->verdict.kind == ERR_NONE && !stop_wait(control->stop, LOOK_MS));
     conn_free(&control->source);
     return NULL;

@@ -3,6 +3,7 @@
  * transaction, so a copier may die anywhere. */
 #include "pipeline/copier.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -132,6 +133,8 @@ static void *copier_main(void *arg)
     bool is_good = copier_open(&copier, &end.err);
     while (is_good && queue_pop(copier.crew->parts, &item, 0) == QUEUE_OK) {
         struct report report = {.part = item};
+        log_debug("part %d of %s.%s: reading", report.part->number, report.part->table->schema,
+                  report.part->table->name);
         is_good = copy_part(&copier, item, &report);
         send_report(copier.crew, &report);
     }
@@ -204,6 +207,9 @@ static void note_part(struct engine *engine, struct tally *tally, const struct r
     metrics_add(engine->metrics, METRIC_COPIED_ROWS, (uint64_t)report->rows);
     metrics_add(engine->metrics, METRIC_PARTS_DONE, 1);
     tally->rows[table] += report->rows;
+    log_debug("part %d of %s.%s: %" PRId64 " rows, parts left: %zu", report->part->number,
+              report->part->table->schema, report->part->table->name, report->rows,
+              tally->left[table] - 1);
     if (--tally->left[table] > 0)
         return;
     metrics_add(engine->metrics, METRIC_TABLES_DONE, 1);

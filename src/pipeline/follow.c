@@ -5,6 +5,7 @@
  * copy holds already is skipped by the hand-over's rule; the source is told only what the target
  * has flushed. A lost connection on either side ends the session; the next one starts from the
  * stored position. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,8 +73,11 @@ static bool tell_durable(struct session *session, int timeout_ms, struct err *er
         return false;
     if (durable.lsn > atomic_load(&engine->durable) && !fault_point("group.durable", err))
         return false;
-    if (durable.lsn > atomic_load(&engine->durable))
+    if (durable.lsn > atomic_load(&engine->durable)) {
+        char lsn[LSN_TEXT];
         atomic_store(&engine->durable, durable.lsn);
+        log_trace("durable on the target up to %s", lsn_format(durable.lsn, lsn));
+    }
     metrics_raise(engine->metrics, METRIC_DURABLE_LSN, durable.lsn);
     session->told_ms = clock_ms();
     if (session->reader)
@@ -122,6 +126,27 @@ static void add_change(struct session *session, const struct change *change)
     session->changes[session->change_count++] = change;
 }
 
+/* What was applied, for those who watch closely: kinds and numbers, never values. */
+static void trace_group(const struct group *group, size_t transactions, int64_t took_us)
+{
+    size_t kinds[CHANGE_IDLE + 1] = {0};
+    char lsn[LSN_TEXT];
+    if (!log_shows(LOG_TRACE))
+        return;
+    for (size_t i = 0; i < group->count; i++)
+        kinds[group->changes[i]->kind]++;
+    (void)lsn_format(group->position.lsn, lsn);
+    if (group->is_complete && group->count == 0)
+        log_trace("stored position %s", lsn);
+    else
+        log_trace("applied %zu inserts, %zu updates, %zu deletes, %zu truncates in %" PRId64 " us;"
+                  " %s %s, transactions: %zu",
+                  kinds[CHANGE_INSERT], kinds[CHANGE_UPDATE], kinds[CHANGE_DELETE],
+                  kinds[CHANGE_TRUNCATE], took_us,
+                  group->is_complete ? "committed at" : "piece of a transaction after", lsn,
+                  transactions);
+}
+
 /* Applies what is gathered. is_complete: the last transaction in it is whole, so commit. */
 static bool apply(struct session *session, bool is_complete, struct err *err)
 {
@@ -137,12 +162,14 @@ static bool apply(struct session *session, bool is_complete, struct err *err)
         char lsn[LSN_TEXT];
         return err_wrap(err, "after position %s", lsn_format(session->stored.lsn, lsn));
     }
+    int64_t took_us = clock_us() - since;
+    trace_group(&group, session->transactions, took_us);
     session->change_count = 0;
     session->bytes = 0;
     drop_older(session);
     session->is_started = !is_complete;
     arena_reset(session->arena);
-    metrics_add(engine->metrics, METRIC_APPLY_SECONDS, (uint64_t)(clock_us() - since));
+    metrics_add(engine->metrics, METRIC_APPLY_SECONDS, (uint64_t)took_us);
     if (!is_complete)
         return true;
     metrics_add(engine->metrics, METRIC_GROUPS, 1);
@@ -248,6 +275,8 @@ static bool take_idle(struct session *session, const struct change *change, stru
 {
     if (has_group(session) && !finish_group(session, err))
         return false;
+    char lsn[LSN_TEXT];
+    log_trace("keepalive: everything before %s has come", lsn_format(change->end_lsn, lsn));
     session->idle_lsn = MAX_OF(session->idle_lsn, change->end_lsn);
     if (session->until && session->idle_lsn >= session->until)
         session->is_reached = true;
@@ -383,6 +412,8 @@ static bool run_session(struct session *session, struct err *err)
         return false;
     session->end = session->stored;
     session->stored_ms = clock_ms();
+    char lsn[LSN_TEXT];
+    log_debug("the target stands at %s", lsn_format(session->stored.lsn, lsn));
     if (session->until && session->stored.lsn >= session->until)
         return tell_durable(session, FINAL_FLUSH_MS, err);
     struct stream_options options = {

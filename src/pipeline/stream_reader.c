@@ -45,6 +45,8 @@ static bool read_on(struct stream_reader *reader, struct err *err)
     AUTO(batch_unref) struct batch *batch = NULL;
     if (!reader->feed->ops->next(reader->feed, NEXT_MS, &batch, err))
         return false;
+    if (batch)
+        log_trace("read %zu changes, %zu bytes", batch_count(batch), batch_bytes(batch));
     return !batch || push(reader, &batch, err);
 }
 
@@ -53,6 +55,8 @@ static void *reader_main(void *arg)
     struct stream_reader *reader = arg;
     log_thread("reader");
     bool is_good = reader->feed->ops->open(reader->feed, &reader->after, &reader->err);
+    if (is_good)
+        log_debug("reading the stream");
     while (is_good && !stop_raised(reader->stop))
         is_good = read_on(reader, &reader->err);
     queue_close(reader->queue);
