@@ -9,6 +9,7 @@ import pytest
 
 from harness.cluster import Cluster, is_alive
 from harness.program import PROGRAM, Pipeline
+from harness.roles import OWNER
 
 NUMBERS = itertools.count(1)
 
@@ -46,11 +47,11 @@ def base_directory():
     shutil.rmtree(path, ignore_errors=True)
 
 
-def make_cluster(directory, **settings):
-    cluster = Cluster(directory, **settings).start()
-    admin = cluster.database()
-    admin.sql("CREATE ROLE with_password")
-    admin.close()
+def make_cluster(directory, side, **settings):
+    cluster = Cluster(directory, side, **settings).start()
+    server = cluster.database()
+    server.admin(f"CREATE ROLE with_password; CREATE ROLE {OWNER} LOGIN REPLICATION")
+    server.close()
     return cluster
 
 
@@ -58,7 +59,7 @@ def cluster_pair(directory, **settings):
     pair = []
     try:
         for side in ("source", "target"):
-            pair.append(make_cluster(directory / side, **settings))
+            pair.append(make_cluster(directory / side, side, **settings))
         yield pair
     finally:
         for cluster in pair:

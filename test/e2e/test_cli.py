@@ -115,8 +115,8 @@ def test_verify_tells_equal_from_different(pipe):
         json_output(different)
         text = pipe.verify()
         assert text.code == FAILED and table in text.stdout
-        pipe.target.sql("DROP SCHEMA saved; DROP TABLE item, event, trace, code, split;"
-                        "DROP TABLE IF EXISTS scratch; DROP SCHEMA trunkline CASCADE")
+        pipe.target.admin("DROP SCHEMA saved; DROP TABLE item, event, trace, code, split;"
+                          "DROP TABLE IF EXISTS scratch; DROP SCHEMA trunkline CASCADE")
         assert pipe.tear_down().code == ENDED
         pipe.copy()
     assert pipe.verify().code == ENDED
@@ -147,8 +147,8 @@ def test_verify_that_cannot_finish_says_so(pipe):
         blocker.execute("LOCK TABLE item")
         running = pipe.process("verify", "--source", pipe.source.url(), "--target",
                                pipe.target.url())
-        wait_until(lambda: pipe.target.sql("SELECT 1 FROM pg_stat_activity WHERE datname = %s"
-                                           " AND wait_event_type = 'Lock'", pipe.target.name),
+        wait_until(lambda: pipe.target.admin("SELECT 1 FROM pg_stat_activity WHERE datname = %s"
+                                             " AND wait_event_type = 'Lock'", pipe.target.name),
                    "verify waits for the table")
         running.stop(code=NOT_FINISHED)
     unreachable = f"postgresql://postgres@127.0.0.1:{free_port()}/postgres"
@@ -222,9 +222,10 @@ def test_a_password_appears_nowhere(pipe, tmp_path):
     urls = {}
     for side in ("source", "target"):
         database = getattr(pipe, side)
-        database.sql(f"CREATE ROLE secret_{database.name} SUPERUSER LOGIN PASSWORD '{password}'"
-                     " IN ROLE with_password")
-        urls[side] = database.url(f"secret_{database.name}", password)
+        role = f"secret_{database.name}"
+        database.admin(f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD '{password}'"
+                       " IN ROLE with_password")
+        urls[side] = database.url(role, password)
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(urls["source"].replace(password, "wrong"))
     seen, ended = [], threading.Event()
@@ -250,11 +251,11 @@ def test_a_password_appears_nowhere(pipe, tmp_path):
         engine, pipe.command("config", "print", **urls),
         pipe.command("config", "print", json=True, **urls), pipe.verify(**urls),
         pipe.run(**{**urls, "source": urls["source"] + "_nowhere"}), pipe.tear_down(target=None))]
-    keeper = pipe.target.sql("SELECT table_name FROM information_schema.tables"
-                             " WHERE table_schema = 'trunkline'")
+    keeper = pipe.target.admin("SELECT table_name FROM information_schema.tables"
+                               " WHERE table_schema = 'trunkline'")
     assert keeper
     for name, in keeper:
-        spoken += [row for row, in pipe.target.sql(f"SELECT t::text FROM trunkline.{name} t")]
+        spoken += [row for row, in pipe.target.admin(f"SELECT t::text FROM trunkline.{name} t")]
     assert not [text for text in spoken if password in text]
 
 

@@ -217,14 +217,15 @@ def test_the_publication_is_made_before_the_slot(pipe, tmp_path):
 
 def test_roles_and_privileges_of_the_source_need_not_exist_on_the_target(pipe):
     role = f"only_{pipe.source.name}"
-    pipe.source.sql(f"CREATE ROLE {role}")
+    pipe.source.admin(f"CREATE ROLE {role}")
     try:
-        pipe.source.sql(f"CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);"
-                        f" GRANT SELECT ON t TO {role}; ALTER TABLE t OWNER TO {role}")
+        pipe.source.admin(f"GRANT {role} TO trunkline_source; GRANT CREATE ON SCHEMA public TO {role};"
+                          f" CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);"
+                          f" GRANT SELECT ON t TO {role}; ALTER TABLE t OWNER TO {role}")
         pipe.copy()
         pipe.is_equal()
     finally:
-        pipe.source.sql(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+        pipe.source.admin(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 
 def test_pg_dump_is_found_where_the_setting_says(pipe):

@@ -149,7 +149,7 @@ def test_the_source_hears_from_us_while_the_target_is_blocked(own_clusters, pipe
         blocker.execute("LOCK TABLE t")
         pipe.source.sql("INSERT INTO t SELECT g, repeat('x', 500) FROM generate_series(1, 20000) g")
         start = pipe.source.one("SELECT clock_timestamp()")
-        wait_until(lambda: pipe.source.sql(
+        wait_until(lambda: pipe.source.admin(
             "SELECT 1 FROM pg_stat_replication WHERE pid = %s"
             " AND reply_time > %s + interval '5 s'", before, start), "replies for five seconds")
         assert engine.runs()
@@ -273,7 +273,7 @@ def test_a_signal_ends_it_at_a_position(pipe, how):
         running.wait_steps(50)
         engine.stop(ENDED, how)
         running.wait_steps(20)
-    position = pipe.target.one("SELECT lsn::text FROM trunkline.position")
+    position = pipe.target.admin_one("SELECT lsn::text FROM trunkline.position")
     assert position in engine.stdout and pipe.confirmed() <= lsn(position)
     pipe.copy()
     pipe.is_verified()

@@ -243,11 +243,11 @@ def test_a_commit_that_waits_for_a_standby(own_clusters, pipelines):
     make_mill(pipe.source)
     source = own_clusters[0]
     source.configure(synchronous_standby_names="nosuch")
-    pipe.source.sql("SELECT pg_reload_conf()")
+    pipe.source.admin("SELECT pg_reload_conf()")
     hanging = pipe.source.connect()
     with load(pipe.source, lambda session, rng: session.execute(
             "UPDATE item SET n = 4711 WHERE id = 1"), survives=True) as running:
-        wait_until(lambda: pipe.source.sql(
+        wait_until(lambda: pipe.source.admin(
             "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"), "a commit waits")
         assert pipe.source.one("SELECT n FROM item WHERE id = 1") == 1
         engine = pipe.start()
@@ -256,7 +256,7 @@ def test_a_commit_that_waits_for_a_standby(own_clusters, pipelines):
             "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'trunkline:%'"),
             "the engine has come")
         source.configure()
-        pipe.source.sql("SELECT pg_reload_conf()")
+        pipe.source.admin("SELECT pg_reload_conf()")
     hanging.close()
     pipe.catch_up(engine)
     assert pipe.target.one("SELECT n FROM item WHERE id = 1") == 4711
@@ -330,13 +330,13 @@ def test_two_engines_of_which_the_first_was_cut_off(pipe, tmp_path, point):
     holds_lock = ("SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a"
                   " USING (pid) WHERE l.locktype = 'advisory' AND a.datname = %s"
                   " AND a.state <> 'idle in transaction'")
-    pipe.target.sql(holds_lock, pipe.target.name)
-    pipe.source.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-                    " AND application_name LIKE 'trunkline:%%'", pipe.source.name)
+    pipe.target.admin(holds_lock, pipe.target.name)
+    pipe.source.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                      " AND application_name LIKE 'trunkline:%%'", pipe.source.name)
     second = pipe.start()
     waits = ("SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
              " AND application_name LIKE 'trunkline:%%'")
-    wait_until(lambda: second.code is not None or pipe.target.sql(waits, pipe.target.name)
+    wait_until(lambda: second.code is not None or pipe.target.admin(waits, pipe.target.name)
                or pipe.target.one("SELECT count(*) FROM t") == 10,
                "the second waits for the first, has passed it, or is refused")
     gate.open()
@@ -359,8 +359,8 @@ def test_a_position_that_somebody_else_moved_is_read_again(pipe, tmp_path):
     pipe.source.sql("INSERT INTO t SELECT generate_series(1, 10)")
     gate.wait(engine)
     end = pipe.source.one("SELECT pg_current_wal_flush_lsn()::text")
-    pipe.target.sql(f"BEGIN; INSERT INTO t SELECT generate_series(1, 10);"
-                    f" UPDATE trunkline.position SET lsn = '{end}'; COMMIT")
+    pipe.target.admin(f"BEGIN; INSERT INTO t SELECT generate_series(1, 10);"
+                      f" UPDATE trunkline.position SET lsn = '{end}'; COMMIT")
     gate.open()
     pipe.source.sql("INSERT INTO t VALUES (11)")
     pipe.catch_up(engine)

@@ -47,12 +47,12 @@ def test_wrong_password(pipe, side):
     pipe.source.sql(TABLE)
     database = getattr(pipe, side)
     role = f"guarded_{database.name}"
-    database.sql(f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD 'right-one' IN ROLE with_password")
+    database.admin(f"CREATE ROLE {role} LOGIN PASSWORD 'right-one' IN ROLE with_password")
     try:
         engine = is_refused(pipe, side, "password", **{side: database.url(role, "wrong-one")})
         assert "wrong-one" not in engine.stderr + engine.stdout
     finally:
-        database.sql(f"DROP ROLE {role}")
+        database.admin(f"DROP ROLE {role}")
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -92,69 +92,6 @@ def test_no_free_sender(own_clusters, pipelines):
     pipe.source.sql(TABLE)
     with pipe.source.connect(replication="database"):
         is_refused(pipe, "max_wal_senders")
-
-
-@pytest.fixture
-def plain_role(pipe):
-    """A role that may connect and nothing else, on both servers."""
-    role = f"plain_{pipe.source.name}"
-    for database in (pipe.source, pipe.target):
-        database.sql(f"CREATE ROLE {role} LOGIN")
-    yield role
-    for database in (pipe.source, pipe.target):
-        database.sql(f"REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role} CASCADE;"
-                     f" REVOKE SET ON PARAMETER session_replication_role FROM {role};"
-                     f" DROP ROLE {role}")
-
-
-def test_a_source_role_without_replication(pipe, plain_role):
-    pipe.source.sql(TABLE + f"; ALTER TABLE t OWNER TO {plain_role};"
-                    f" GRANT CREATE ON DATABASE {pipe.source.name} TO {plain_role}")
-    is_refused(pipe, "replication", f"ALTER ROLE .*{plain_role}",
-               source=pipe.source.url(plain_role))
-
-
-def test_a_source_role_that_may_not_read_a_table(pipe, plain_role):
-    pipe.source.sql(TABLE + f"; ALTER ROLE {plain_role} REPLICATION;"
-                    f" GRANT CREATE ON DATABASE {pipe.source.name} TO {plain_role}")
-    is_refused(pipe, "GRANT SELECT|OWNER TO", r"\bt\b", plain_role,
-               source=pipe.source.url(plain_role))
-
-
-def test_a_source_role_that_may_not_publish(pipe, plain_role):
-    pipe.source.sql(TABLE + f"; ALTER ROLE {plain_role} REPLICATION;"
-                    f" ALTER TABLE t OWNER TO {plain_role}")
-    is_refused(pipe, "GRANT CREATE ON DATABASE", plain_role, source=pipe.source.url(plain_role))
-
-
-def test_a_target_role_that_may_not_create(pipe, plain_role):
-    pipe.source.sql(TABLE)
-    pipe.target.sql(f"GRANT SET ON PARAMETER session_replication_role TO {plain_role}")
-    is_refused(pipe, "GRANT CREATE ON DATABASE", plain_role, target=pipe.target.url(plain_role))
-
-
-def test_a_target_role_that_may_not_silence_triggers(pipe, plain_role):
-    pipe.source.sql(TABLE)
-    pipe.target.sql(f"GRANT CREATE ON DATABASE {pipe.target.name} TO {plain_role};"
-                    f" GRANT CREATE ON SCHEMA public TO {plain_role}")
-    is_refused(pipe, "GRANT SET ON PARAMETER session_replication_role", plain_role,
-               target=pipe.target.url(plain_role))
-
-
-def test_plain_roles_with_what_the_hints_say_are_enough(pipe, plain_role):
-    pipe.source.sql(TABLE + f"; ALTER ROLE {plain_role} REPLICATION;"
-                    f" ALTER TABLE t OWNER TO {plain_role};"
-                    f" GRANT CREATE ON DATABASE {pipe.source.name} TO {plain_role}")
-    pipe.target.sql(f"GRANT CREATE ON DATABASE {pipe.target.name} TO {plain_role};"
-                    f" GRANT CREATE ON SCHEMA public TO {plain_role};"
-                    f" GRANT SET ON PARAMETER session_replication_role TO {plain_role}")
-    urls = {"source": pipe.source.url(plain_role), "target": pipe.target.url(plain_role)}
-    engine = pipe.follow(**urls)
-    pipe.source.sql("INSERT INTO t VALUES (2, 'b')")
-    pipe.catch_up(engine)
-    pipe.is_equal()
-    engine.stop()
-    assert pipe.tear_down(**urls).code == 0
 
 
 def test_patterns_that_match_nothing(pipe):
@@ -254,5 +191,5 @@ def test_a_keeper_of_another_pipeline(pipe):
 def test_a_keeper_newer_than_the_program(pipe):
     pipe.source.sql(TABLE)
     pipe.copy()
-    pipe.target.sql("UPDATE trunkline.meta SET version = version + 1000")
+    pipe.target.admin("UPDATE trunkline.meta SET version = version + 1000")
     is_refused(pipe, "newer")

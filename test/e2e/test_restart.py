@@ -55,7 +55,7 @@ def test_sessions_that_the_server_ends_are_made_again(pipe, role):
     with load(pipe.source, mill_step, sessions=2) as running:
         for _ in range(4):
             running.wait_steps(30)
-            wait_until(lambda: database.sql(end_all, database.name), "the engine has a session")
+            wait_until(lambda: database.admin(end_all, database.name), "the engine has a session")
         pipe.catch_up(engine)
     pipe.catch_up(engine)
     pipe.is_equal()
@@ -150,7 +150,7 @@ def test_a_position_found_at_the_start_is_durable_before_the_source_hears_of_it(
     engine = pipe.start(fault="group.committed=kill")
     pipe.source.sql("INSERT INTO t VALUES (2, 'b')")
     assert engine.wait() == -signal.SIGKILL
-    position = lsn(pipe.target.one("SELECT lsn::text FROM trunkline.position"))
+    position = lsn(pipe.target.admin_one("SELECT lsn::text FROM trunkline.position"))
     engine = pipe.start()
     wait_until(lambda: pipe.confirmed() >= position, "the source has heard of the position")
     target.kill9()
@@ -197,8 +197,8 @@ def test_a_slot_ahead_of_our_position_is_named(pipe):
 def test_a_slot_that_goes_while_it_follows_is_named(pipe):
     pipe.source.sql(TABLE)
     engine = pipe.follow()
-    pipe.source.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
-                    " WHERE slot_name = %s", pipe.slot)
+    pipe.source.admin("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                      " WHERE slot_name = %s", pipe.slot)
 
     def dropped():
         return pipe.source.sql("SELECT pg_drop_replication_slot(slot_name)"
@@ -219,8 +219,8 @@ def test_a_slot_that_was_invalidated_is_named(own_clusters, pipelines):
     pipe.source.sql("CREATE TABLE noise (v text)")
     for _ in range(5):
         pipe.source.sql("INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
-        pipe.source.sql("SELECT pg_switch_wal()")
-        pipe.source.sql("CHECKPOINT")
+        pipe.source.admin("SELECT pg_switch_wal()")
+        pipe.source.admin("CHECKPOINT")
     assert pipe.source.one("SELECT wal_status FROM pg_replication_slots") == "lost"
     is_named(pipe, pipe.slot)
 
@@ -228,7 +228,7 @@ def test_a_slot_that_was_invalidated_is_named(own_clusters, pipelines):
 def test_a_publication_that_is_gone_is_named(pipe):
     pipe.source.sql(TABLE)
     pipe.copy()
-    pipe.source.sql(f"DROP PUBLICATION {pipe.slot}")
+    pipe.source.admin(f"DROP PUBLICATION {pipe.slot}")
     is_named(pipe, pipe.slot, "publication")
 
 
@@ -247,7 +247,7 @@ def test_a_source_restored_from_an_older_backup_is_named(own, tmp_path):
     source.stop()
     source.restore(tmp_path / "backup")
     source.start()
-    position = pipe.target.one("SELECT max(lsn) FROM trunkline.position")
+    position = pipe.target.admin_one("SELECT max(lsn) FROM trunkline.position")
     assert lsn(str(position)) > lsn(pipe.source.one("SELECT pg_current_wal_lsn()::text"))
     is_named(pipe, "backup")
     assert pipe.target.one("SELECT count(*) FROM t") == 4992
@@ -263,7 +263,7 @@ def test_another_cluster_under_the_same_address_is_named(own, own_clusters, base
     twin.sql(f"CREATE PUBLICATION {pipe.slot} FOR TABLE t")
     twin.sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", pipe.slot)
     try:
-        engine = pipe.run(source=twin.url())
+        engine = pipe.run(source=twin.url("postgres"))
         assert engine.code == CONFIGURATION and "system identifier" in engine.stderr
     finally:
         twin.close()

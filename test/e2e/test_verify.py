@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from harness.program import CONFIGURATION, ENDED, FAILED, NOT_FINISHED
+from harness.roles import OWNER
 from harness.wait import wait_until
 
 EQUAL, DIFFERENT = ENDED, FAILED
@@ -102,7 +103,7 @@ def test_settings_of_the_role_change_nothing(pipe):
                         ("extra_float_digits", "-5"), ("bytea_output", "escape"),
                         ("IntervalStyle", "iso_8601"), ("statement_timeout", "1ms")):
         database = pipe.target.name
-        pipe.target.sql(f"ALTER ROLE postgres IN DATABASE {database} SET {name} = '{value}'")
+        pipe.target.admin(f"ALTER ROLE trunkline_target IN DATABASE {database} SET {name} = '{value}'")
     assert verified(pipe, EQUAL)
 
 
@@ -230,7 +231,7 @@ def test_bytes_of_databases_without_an_encoding_are_compared(shared_clusters, pi
     options = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
     pipe = pipelines(shared_clusters, options, options)
     for database in (pipe.source, pipe.target):
-        with psycopg.connect(database.url(), client_encoding="SQL_ASCII", autocommit=True) as s:
+        with psycopg.connect(database.url(OWNER), client_encoding="SQL_ASCII", autocommit=True) as s:
             s.execute(rb"CREATE TABLE t (k text PRIMARY KEY, v int)")
             s.execute(rb"INSERT INTO t VALUES (E'a\xff', 1), (E'b\xfe', 2)")
     verified(pipe, EQUAL)
@@ -289,10 +290,11 @@ def test_a_refused_connection_is_not_finished(pipe):
 def test_mistakes_in_the_configuration_are_told(pipe):
     assert pipe.verify(target=pipe.target.url() + "_not").code == CONFIGURATION
     assert pipe.verify(target=None).code == CONFIGURATION
-    on_both(pipe, "CREATE TABLE t (id int); DROP ROLE IF EXISTS nobody; CREATE ROLE nobody LOGIN")
+    on_both(pipe, "CREATE TABLE t (id int)")
+    pipe.target.admin("DROP ROLE IF EXISTS nobody; CREATE ROLE nobody LOGIN")
     refused = pipe.verify(target=pipe.target.url("nobody"))
     assert refused.code == CONFIGURATION and "permission denied" in refused.stderr
-    on_both(pipe, "DROP ROLE nobody")
+    pipe.target.admin("DROP ROLE nobody")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -303,7 +305,7 @@ def test_a_signal_ends_it_and_what_it_asked_for(numbers, how):
                                   numbers.target.url())
         waits = ("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                  " AND wait_event_type = 'Lock' AND application_name LIKE 'trunkline:%%'")
-        wait_until(lambda: numbers.target.one(waits) == 1, "verify waits for the lock")
+        wait_until(lambda: numbers.target.admin_one(waits) == 1, "verify waits for the lock")
         running.stop(NOT_FINISHED, how)
-        wait_until(lambda: numbers.target.one(waits) == 0, "the statement is cancelled")
+        wait_until(lambda: numbers.target.admin_one(waits) == 0, "the statement is cancelled")
     assert "not finished" in running.stdout

@@ -12,6 +12,8 @@ import subprocess
 import psycopg
 from psycopg import sql
 
+from harness import roles
+from harness.roles import OWNER
 from harness.wait import wait_until
 
 BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
@@ -88,54 +90,71 @@ def children_of(pid):
     return found
 
 
+def only(rows, text):
+    """The first column of the only row."""
+    assert len(rows) == 1, f"{len(rows)} rows: {text}"
+    return rows[0][0]
+
+
 class Database:
-    """One database of a cluster."""
+    """One database of a cluster. The tests work in it as its owner, who is no superuser."""
 
     def __init__(self, cluster, name):
         self.cluster = cluster
         self.name = name
-        self._session = None
+        self._sessions = {}
 
-    def url(self, user="postgres", password=None):
+    def url(self, user=None, password=None):
+        """The program's URL: with the role of this side of a pipeline, if none is named."""
         secret = f":{password}" if password else ""
-        return f"postgresql://{user}{secret}@127.0.0.1:{self.cluster.port}/{self.name}"
+        role = user or self.cluster.role
+        return f"postgresql://{role}{secret}@127.0.0.1:{self.cluster.port}/{self.name}"
 
-    def connect(self, user="postgres", autocommit=True, **options):
+    def connect(self, user=OWNER, autocommit=True, **options):
         return psycopg.connect(self.url(user), autocommit=autocommit, client_encoding="UTF8",
                                **options)
 
-    def sql(self, text, *parameters):
-        """Runs one statement (several without parameters); returns the rows, if it has any."""
+    def _execute(self, user, text, parameters):
         for attempt in (1, 2):
             try:
-                if self._session is None or self._session.closed:
-                    self._session = self.connect()
-                cursor = self._session.execute(text, parameters or None)
+                if user not in self._sessions or self._sessions[user].closed:
+                    self._sessions[user] = self.connect(user)
+                cursor = self._sessions[user].execute(text, parameters or None)
                 return cursor.fetchall() if cursor.description else []
             except psycopg.OperationalError:
-                broken = self._session is None or self._session.closed
-                self._session = None
-                if not broken or attempt == 2:
+                session = self._sessions.pop(user, None)
+                if session is not None and not session.closed or attempt == 2:
                     raise
         return []
 
+    def sql(self, text, *parameters):
+        """Runs one statement (several without parameters); returns the rows, if it has any."""
+        return self._execute(OWNER, text, parameters)
+
+    def admin(self, text, *parameters):
+        """The same as a superuser: other people's sessions, roles, the server's configuration, and
+        what belongs to the program's role."""
+        return self._execute("postgres", text, parameters)
+
     def one(self, text, *parameters):
         """The first column of the only row."""
-        rows = self.sql(text, *parameters)
-        assert len(rows) == 1, f"{len(rows)} rows: {text}"
-        return rows[0][0]
+        return only(self.sql(text, *parameters), text)
+
+    def admin_one(self, text, *parameters):
+        return only(self.admin(text, *parameters), text)
 
     def close(self):
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        for session in self._sessions.values():
+            session.close()
+        self._sessions = {}
 
 
 class Cluster:
-    """A PostgreSQL server of our own."""
+    """A PostgreSQL server of our own, for one side of pipelines: "source" or "target"."""
 
-    def __init__(self, directory, **settings):
+    def __init__(self, directory, side="source", **settings):
         self.directory = pathlib.Path(directory)
+        self.side = side
         self.data = self.directory / "data"
         self.log = self.directory / "log"
         self.port = free_port()
@@ -173,6 +192,11 @@ class Cluster:
         (self.data / "test.conf").write_text(lines)
 
     @property
+    def role(self):
+        """Whom the program connects as: docs/roles.md makes it."""
+        return f"trunkline_{self.side}"
+
+    @property
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 
@@ -190,7 +214,7 @@ class Cluster:
         if not self.is_running:
             raise AssertionError(f"the server ended: {self.log.read_text()[-2000:]}")
         try:
-            psycopg.connect(Database(self, "postgres").url()).close()
+            Database(self, "postgres").connect("postgres").close()
             return True
         except psycopg.OperationalError:
             return False
@@ -222,28 +246,36 @@ class Cluster:
         return Database(self, name)
 
     def create_database(self, name, options=""):
-        admin = self.database()
-        admin.sql(sql.SQL("CREATE DATABASE {} " + options).format(sql.Identifier(name)))
-        admin.close()
+        """An empty database, and in it the program's role with what the manual gives it."""
+        server = self.database()
+        server.admin(sql.SQL("CREATE DATABASE {} OWNER {} " + options).format(
+            sql.Identifier(name), sql.Identifier(OWNER)))
+        server.close()
+        with self.database(name).connect("postgres") as session:
+            for statement in roles.statements(self.side, name):
+                try:
+                    session.execute(statement)
+                except psycopg.errors.DuplicateObject:  # the role, from an earlier database
+                    pass
         return self.database(name)
 
     def drop_database(self, name):
         """Drops the database with its slots, sessions and prepared transactions."""
-        admin = self.database()
-        for gid, in admin.sql("SELECT gid FROM pg_prepared_xacts WHERE database = %s", name):
-            with self.database(name).connect() as inside:
+        server = self.database()
+        for gid, in server.admin("SELECT gid FROM pg_prepared_xacts WHERE database = %s", name):
+            with self.database(name).connect("postgres") as inside:
                 inside.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
-        for slot, pid in admin.sql(
+        for slot, pid in server.admin(
                 "SELECT slot_name, active_pid FROM pg_replication_slots WHERE database = %s", name):
             if pid:
-                admin.sql("SELECT pg_terminate_backend(%s)", pid)
-            wait_until(lambda: admin.one("SELECT count(*) FROM pg_replication_slots"
-                                         " WHERE slot_name = %s AND active", slot) == 0,
+                server.admin("SELECT pg_terminate_backend(%s)", pid)
+            wait_until(lambda: not server.admin("SELECT FROM pg_replication_slots"
+                                                " WHERE slot_name = %s AND active", slot),
                        f"slot {slot} is free", 10)
-            admin.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                      " WHERE slot_name = %s", slot)
-        admin.sql(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        admin.close()
+            server.admin("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                         " WHERE slot_name = %s", slot)
+        server.admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        server.close()
 
     def backup(self, directory):
         """A copy of the stopped cluster's files, owned as they are."""

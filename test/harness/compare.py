@@ -28,8 +28,10 @@ FORMS = {"search_path": "", "extra_float_digits": 1, "datestyle": "ISO",
 
 
 def open_session(database):
-    """Whatever the role's defaults; without a search path names in values are written in full."""
-    return database.connect(options=" ".join(f"-c {name}={value}" for name, value in FORMS.items()))
+    """As a superuser, whatever the database's defaults; without a search path names in values are
+    written in full."""
+    options = " ".join(f"-c {name}={value}" for name, value in FORMS.items())
+    return database.connect("postgres", options=options)
 
 
 def tables(session):
@@ -84,13 +86,13 @@ def sequence_differences(source, target):
 
 
 def schema_text(database):
-    """pg_dump's view of the schema, without what names the moment or the server."""
+    """pg_dump's view of the schema, without what names the moment, the server or our roles."""
     dump = subprocess.run(
         [BIN / "pg_dump", "--schema-only", "--no-publications", "--no-subscriptions",
-         f"--exclude-schema={KEEPER}", database.url()],
+         f"--exclude-schema={KEEPER}", database.url("postgres")],
         check=True, capture_output=True, text=True).stdout
     return [line for line in dump.splitlines()
-            if line and not re.match(r"--|\\(un)?restrict", line)]
+            if line and not re.match(r"--|\\(un)?restrict|GRANT .* TO trunkline_", line)]
 
 
 def schema_differences(source, target):

@@ -121,8 +121,9 @@ class Pipeline:
         self.processes.append(started)
         return started
 
-    def urls(self):
-        return {"source": self.source.url(), "target": self.target.url()}
+    def urls(self, user=None):
+        """With the roles of the manual, who have no more than they need, if no user is named."""
+        return {"source": self.source.url(user), "target": self.target.url(user)}
 
     def start(self, fault=None, environment=None, **settings):
         """trunkline run, in the background. Settings of None are left out."""
@@ -168,9 +169,9 @@ class Pipeline:
 
     def phase(self):
         """What the keeper says the copy has reached; None without a keeper."""
-        if self.target.one("SELECT to_regclass('trunkline.pipeline')") is None:
+        if self.target.admin_one("SELECT to_regclass('trunkline.pipeline')") is None:
             return None
-        rows = self.target.sql("SELECT phase FROM trunkline.pipeline")
+        rows = self.target.admin("SELECT phase FROM trunkline.pipeline")
         return rows[0][0] if rows else None
 
     def mark(self):
