@@ -43,6 +43,7 @@ void keeper_pipeline_release(struct keeper_pipeline *pipeline)
     free(pipeline->patterns);
     free(pipeline->source_id);
     free(pipeline->waits_for);
+    free(pipeline->fresh_at);
     *pipeline = (struct keeper_pipeline){0};
 }
 
@@ -65,7 +66,7 @@ bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
     char *sql =
         quote_sql("SELECT p.slot, p.publication, p.system_id, p.database, p.timeline, p.epoch,"
                   " p.phase, p.schema_snapshot, p.schema_lsn, p.patterns, o.lsn, p.source_id,"
-                  " p.waits_for, p.consistent_from"
+                  " p.waits_for, p.consistent_from, p.fresh_at"
                   " FROM %I.pipeline p LEFT JOIN %I.position o USING (slot)",
                   schema, schema);
     if (!conn_query(conn, sql, &rows, err))
@@ -90,6 +91,7 @@ bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
         .source_id = str_dup(rows_text(rows, 0, 11)),
         .waits_for = str_dup(rows_text(rows, 0, 12)),
         .consistent_from = rows_lsn(rows, 0, 13),
+        .fresh_at = str_dup(rows_text(rows, 0, 14)),
     };
     return true;
 }
@@ -299,4 +301,12 @@ bool keeper_set_consistent(struct conn *conn, const struct keeper_ref *ref, uint
     return conn_execf(conn, err, "UPDATE %I.pipeline SET consistent_from = %L WHERE slot = %L",
                       ref->schema, lsn_format(lsn, text), ref->slot) ||
            err_wrap(err, "could not record where the target is consistent");
+}
+
+bool keeper_set_fresh(struct conn *conn, const struct keeper_ref *ref, const char *fresh_at,
+                      struct err *err)
+{
+    return conn_execf(conn, err, "UPDATE %I.pipeline SET fresh_at = %L WHERE slot = %L",
+                      ref->schema, fresh_at, ref->slot) ||
+           err_wrap(err, "could not record how fresh the target is");
 }

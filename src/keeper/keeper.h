@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "pg/conn.h"
 
-enum { KEEPER_VERSION = 2 };
+enum { KEEPER_VERSION = 3 };
 
 /* Whose state: the schema and the pipeline's slot. Texts are borrowed. */
 struct keeper_ref {
@@ -47,6 +47,7 @@ struct keeper_pipeline {
     char *waits_for; /* what the engine waits for just now, NULL: nothing */
     uint64_t position;
     uint64_t consistent_from; /* the target is a state of the source from here on; 0: not yet */
+    char *fresh_at; /* the source's clock when the position was last its end; NULL: not known */
 };
 
 void keeper_pipeline_release(struct keeper_pipeline *pipeline);
@@ -97,6 +98,10 @@ bool keeper_set_patterns(struct conn *conn, const struct keeper_ref *ref, const 
                          struct err *err);
 bool keeper_set_consistent(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
                            struct err *err);
+
+/* All that the source had committed at that time (its own clock) is durable on the target. */
+bool keeper_set_fresh(struct conn *conn, const struct keeper_ref *ref, const char *fresh_at,
+                      struct err *err);
 
 /* The slot exists: stores its start as the position, and the phase. */
 bool keeper_set_slot(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,

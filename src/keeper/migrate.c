@@ -51,6 +51,7 @@ static const char *const migrations[KEEPER_VERSION] = {
     "ALTER TABLE pipeline ADD COLUMN source_id text, ADD COLUMN waits_for text,"
     " ADD COLUMN consistent_from pg_lsn;"
     "ALTER TABLE tables ADD COLUMN is_insert_only boolean NOT NULL DEFAULT false;",
+    "ALTER TABLE pipeline ADD COLUMN fresh_at timestamptz;",
 };
 
 bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists, struct err *err)
