@@ -3,6 +3,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
 BUILD ?= build
+WITH_ALIASES ?=
 WERROR := $(if $(CI),true,false)
 
 all: $(BUILD)/build.ninja
@@ -24,6 +25,10 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@$(BUILD)/src/trunkline demo $(ARGS)
 
+# The two servers of the tutorials, in the foreground: ports 5432 and 7654.
+pg2pg:
+	@scripts/pg2pg $(ARGS)
+
 # Static checks, unit tests, end-to-end tests; the last line counts them all.
 test: build-test
 	@scripts/run-tests
@@ -32,7 +37,7 @@ test: build-test
 test-long: build-test
 	@scripts/run-tests long
 
-check: deps
+check: build-test
 	@scripts/run-tests checks
 
 # Side by side with psql, pg_dump and pg_restore, pgcopydb and PostgreSQL's own replication.
@@ -43,11 +48,16 @@ bench:
 	ninja -C build-release
 	bench/run $(ARGS)
 
+# Reference, manual page and completion, written anew from the tables in the code.
+docs: build-test
+	@scripts/generate-docs
+
+# WITH_ALIASES=1 adds a link of the name pgstream.
 install: all
-	meson configure $(BUILD) -Dprefix=$(PREFIX)
+	meson configure $(BUILD) -Dprefix=$(PREFIX) -Daliases=$(if $(filter 1 yes true,$(WITH_ALIASES)),true,false)
 	DESTDIR=$(abspath $(DESTDIR)) meson install -C $(BUILD)
 
 clean:
 	rm -rf $(BUILD) build-test build-release
 
-.PHONY: all build-test deps demo test test-long check bench install clean
+.PHONY: all build-test deps demo pg2pg docs test test-long check bench install clean

@@ -1,0 +1,294 @@
+"""The two tutorials, as pgstream's users know them: through a link of that name, and by our own name.
+The texts below are pgstream's own; only the ports are replaced by those of the test's servers."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import psycopg
+import pytest
+
+from harness.cluster import BIN, die_with_parent, free_port
+from harness.program import PROGRAM, ROOT, clean_environment
+from harness.wait import wait_until
+
+SNAPSHOT_FILE = """\
+# Listener config
+PGSTREAM_POSTGRES_SNAPSHOT_LISTENER_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
+PGSTREAM_POSTGRES_SNAPSHOT_TABLES="*"
+PGSTREAM_POSTGRES_SNAPSHOT_SCHEMA_WORKERS=4
+PGSTREAM_POSTGRES_SNAPSHOT_TABLE_WORKERS=4
+PGSTREAM_POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE=1000
+PGSTREAM_POSTGRES_SNAPSHOT_WORKERS=1
+
+# Processor config
+PGSTREAM_POSTGRES_WRITER_TARGET_URL="postgres://postgres:postgres@localhost:7654?sslmode=disable"
+PGSTREAM_POSTGRES_WRITER_BATCH_SIZE=25
+PGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5s
+"""
+SNAPSHOT_RUN = "pgstream run -c snapshot2pg_tutorial.env --log-level trace"
+TABLE = "CREATE TABLE test(id SERIAL PRIMARY KEY, name TEXT);"
+INSERT = "INSERT INTO test(name) VALUES('alice'),('bob'),('charlie');"
+
+INIT_BY_FLAGS = ('pgstream init --pgurl "postgres://postgres:postgres@localhost:5432?sslmode=disable"'
+                 " --replication-slot pgstream_tutorial_slot")
+INIT_BY_ENVIRONMENT = """\
+PGSTREAM_POSTGRES_REPLICATION_SLOT_NAME=pgstream_tutorial_slot \\
+PGSTREAM_POSTGRES_LISTENER_URL=postgres://postgres:postgres@localhost:5432?sslmode=disable \\
+pgstream init"""
+INIT_SAYS = "SUCCESS  pgstream initialisation complete\n"
+SLOT_QUERY = ("SELECT slot_name,plugin,slot_type,database,restart_lsn,confirmed_flush_lsn"
+              " FROM pg_replication_slots;")
+TEAR_DOWN = ("pgstream tear-down --pgurl "
+             '"postgres://postgres:postgres@localhost:5432?sslmode=disable"'
+             " --replication-slot pgstream_tutorial_slot")
+REPLICATION_FILE = """\
+# Listener config
+PGSTREAM_POSTGRES_LISTENER_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
+PGSTREAM_POSTGRES_REPLICATION_SLOT_NAME=pgstream_tutorial_slot
+
+# Processor config
+PGSTREAM_POSTGRES_WRITER_TARGET_URL="postgres://postgres:postgres@localhost:7654?sslmode=disable"
+PGSTREAM_POSTGRES_WRITER_BATCH_SIZE=25
+PGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5s
+PGSTREAM_POSTGRES_WRITER_SCHEMALOG_STORE_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
+"""
+REPLICATION_RUN = "pgstream run -c pg2pg_tutorial.env --log-level trace"
+WITH_SNAPSHOT = """\
+PGSTREAM_POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED=true
+# URL of the PostgreSQL database we want to snapshot
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_STORE_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
+# List of tables we want to snapshot. If the tables are not schema qualified, the public schema will be assumed.
+# Wildcards are supported.
+#
+# The following example will snapshot all tables in the `test_schema` and the table `test` from the public schema.
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_TABLES="test_schema.* test"
+"""
+FURTHER = """\
+PGSTREAM_POSTGRES_WRITER_DISABLE_TRIGGERS=true
+# Insert on conflict action. Options are update, nothing or error (error is the default behaviour)
+PGSTREAM_POSTGRES_WRITER_ON_CONFLICT_ACTION=update
+"""
+
+ROWS = [(1, "alice"), (2, "bob"), (3, "charlie")]
+SCHEMA_LOG = {  # as \\d+ of the tutorial shows it
+    "id": ("{program}.xid", True, "{program}.xid()"), "version": ("bigint", True, None),
+    "schema_name": ("text", True, None), "schema": ("jsonb", True, None),
+    "created_at": ("timestamp without time zone", True, "now()"),
+    "acked": ("boolean", True, "false")}
+SCHEMA_LOG_INDEXES = {
+    "schema_log_pkey": "UNIQUE INDEX .* btree \\(id\\)",
+    "schema_log_version_uniq": "UNIQUE INDEX .* btree \\(schema_name, version\\)",
+    "schema_log_name_acked": "CREATE INDEX .* btree \\(schema_name, acked, id\\)"}
+
+
+class Tutorial:
+    """The servers of the tutorials on other ports, and a shell in which both names are programs."""
+
+    def __init__(self, directory, ports):
+        self.directory = directory
+        self.ports = ports
+        self.program = "pgstream"
+        self.running = []
+        (directory / "bin").mkdir()
+        for name in ("pgstream", "trunkline"):
+            (directory / "bin" / name).symlink_to(PROGRAM)
+        path = f"{directory / 'bin'}:{BIN}:{os.environ['PATH']}"
+        self.environment = clean_environment(PATH=path)
+
+    def text(self, text):
+        """With the test's ports and, for our own name, our own names."""
+        for port, real in zip(("5432", "7654"), self.ports):
+            text = text.replace(f"localhost:{port}", f"localhost:{real}")
+        if self.program == "trunkline":
+            text = text.replace("pgstream", "trunkline").replace("PGSTREAM", "TRUNKLINE")
+        return text
+
+    def file(self, name, *texts):
+        (self.directory / name).write_text(self.text("".join(texts)))
+
+    def shell(self, command):
+        """Runs a command of the tutorial to its end; it succeeds. Returns its standard output."""
+        ended = subprocess.run(["bash", "-c", self.text(command)], cwd=self.directory,
+                               env=self.environment, stdin=subprocess.DEVNULL, timeout=60,
+                               capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def start(self, command):
+        """Starts a command of the tutorial that goes on until Ctrl-C."""
+        with open(self.directory / "err", "w") as err:
+            self.running.append(subprocess.Popen(
+                ["bash", "-c", "exec " + self.text(command)], cwd=self.directory, stderr=err,
+                stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=self.environment,
+                preexec_fn=die_with_parent(signal.SIGKILL)))
+
+    def runs(self):
+        for process in self.running:
+            assert process.poll() is None, (self.directory / "err").read_text()
+        return True
+
+    def interrupt(self):
+        for process in self.running:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0, (self.directory / "err").read_text()
+        self.running = []
+
+    def end(self):
+        for process in self.running:
+            process.kill()
+            process.wait()
+        self.running = []
+
+    def sql(self, port, text):
+        with psycopg.connect(self.text(f"postgresql://postgres:postgres@localhost:{port}/postgres"),
+                             autocommit=True) as session:
+            cursor = session.execute(text)
+            return cursor.fetchall() if cursor.description else []
+
+    def describe(self, table="test"):
+        """psql's \\d+ of the target's table."""
+        url = "postgresql://postgres:postgres@localhost:7654/postgres"
+        return self.shell(f"psql {url} -c '\\d+ {table}'")
+
+    def target_has(self, rows, table="test"):
+        return self.runs() and self.sql(7654, f"SELECT * FROM {table} ORDER BY id") == rows
+
+    def state(self):
+        """Everything beside tables that a program may have left, on both sides."""
+        return [self.sql(port, query) for port in (5432, 7654) for query in (
+            "SELECT slot_name FROM pg_replication_slots", "SELECT pubname FROM pg_publication",
+            "SELECT nspname FROM pg_namespace WHERE nspname IN ('pgstream', 'trunkline')",
+            "SELECT evtname FROM pg_event_trigger")]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """make pg2pg, on free ports."""
+    ports = [free_port(), free_port()]
+    out = tmp_path_factory.mktemp("servers") / "out"
+    with open(out, "w") as stream:
+        process = subprocess.Popen(
+            [ROOT / "scripts/pg2pg", *map(str, ports)], env=clean_environment(PG_BIN=str(BIN)),
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+            preexec_fn=die_with_parent(signal.SIGTERM))
+    wait_until(lambda: process.poll() is None and "Ctrl-C" in out.read_text(), "the servers run")
+    yield ports
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+
+
+@pytest.fixture(params=["pgstream", "trunkline"])
+def tutorial(request, servers, tmp_path):
+    """Follows a tutorial under one of the two names, and clears the tables away."""
+    followed = Tutorial(tmp_path, servers)
+    followed.program = request.param
+    yield followed
+    followed.end()
+    for port in (5432, 7654):
+        followed.sql(port, "DROP TABLE IF EXISTS test; DROP SCHEMA IF EXISTS test_schema CASCADE;"
+                           " DROP SCHEMA IF EXISTS pgstream CASCADE;"
+                           " DROP SCHEMA IF EXISTS trunkline CASCADE")
+    for name, in followed.sql(5432, "SELECT slot_name FROM pg_replication_slots"):
+        followed.sql(5432, f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                           f" WHERE slot_name = '{name}' AND active")
+        wait_until(lambda: not followed.sql(5432, "SELECT 1 FROM pg_replication_slots"
+                                                  " WHERE active"), "no slot is active")
+        followed.sql(5432, f"SELECT pg_drop_replication_slot('{name}')")
+    for name, in followed.sql(5432, "SELECT pubname FROM pg_publication"):
+        followed.sql(5432, f'DROP PUBLICATION "{name}"')
+
+
+def assert_described(shown):
+    """The columns and the index of the tutorial."""
+    assert re.search(r"id\s+\|\s+integer\s+\|.*not null.*plain", shown)
+    assert re.search(r"name\s+\|\s+text\s+\|.*extended", shown)
+    assert '"test_pkey" PRIMARY KEY, btree (id)' in shown
+
+
+def test_snapshot_to_the_last_line(tutorial):
+    tutorial.file("snapshot2pg_tutorial.env", SNAPSHOT_FILE)
+    tutorial.sql(5432, TABLE)
+    tutorial.sql(5432, INSERT)
+    tutorial.shell(SNAPSHOT_RUN)
+    assert_described(tutorial.describe())
+    assert tutorial.sql(7654, "SELECT * FROM test ORDER BY id") == ROWS
+    assert tutorial.state()[:4] == [[]] * 4, "the source is as it was"
+
+
+def assert_initialised(tutorial):
+    slot, = tutorial.sql(5432, SLOT_QUERY)
+    assert slot[:4] == (tutorial.text("pgstream_tutorial_slot"), "pgoutput", "logical", "postgres")
+    schema = tutorial.program
+    columns = tutorial.sql(5432, (
+        "SELECT attname, format_type(atttypid, atttypmod), attnotnull,"
+        " pg_get_expr(adbin, adrelid) FROM pg_attribute"
+        " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
+        f" WHERE attrelid = '{schema}.schema_log'::regclass AND attnum > 0 ORDER BY attnum"))
+    expected = [(name, kind.format(program=schema), needed, default and
+                 default.format(program=schema))
+                for name, (kind, needed, default) in SCHEMA_LOG.items()]
+    assert columns == expected
+    indexes = dict(tutorial.sql(5432, (
+        "SELECT indexname, indexdef FROM pg_indexes"
+        f" WHERE schemaname = '{schema}' AND tablename = 'schema_log'")))
+    assert indexes.keys() == SCHEMA_LOG_INDEXES.keys()
+    for name, pattern in SCHEMA_LOG_INDEXES.items():
+        assert re.search(pattern, indexes[name]), indexes[name]
+
+
+def test_replication_to_the_last_line(tutorial):
+    before = tutorial.state()
+    for port in (5432, 7654):
+        tutorial.sql(port, TABLE)
+    assert tutorial.shell(INIT_BY_FLAGS) == tutorial.text(INIT_SAYS)
+    assert_initialised(tutorial)
+    tutorial.shell(TEAR_DOWN)
+    assert tutorial.state() == before
+    assert tutorial.shell(INIT_BY_ENVIRONMENT) == tutorial.text(INIT_SAYS)
+    assert tutorial.shell(INIT_BY_ENVIRONMENT) == tutorial.text(INIT_SAYS), "again, nothing changes"
+    assert_initialised(tutorial)
+
+    tutorial.file("pg2pg_tutorial.env", REPLICATION_FILE)
+    tutorial.start(REPLICATION_RUN)
+    assert_described(tutorial.describe())
+    tutorial.sql(5432, INSERT)
+    wait_until(lambda: tutorial.target_has(ROWS), "the rows are replicated")
+    tutorial.interrupt()
+    tutorial.shell(f"{TEAR_DOWN} -c pg2pg_tutorial.env")
+    assert tutorial.state() == before
+    assert tutorial.sql(7654, "SELECT * FROM test ORDER BY id") == ROWS
+
+
+def test_replication_with_an_initial_snapshot(tutorial):
+    before = tutorial.state()
+    tutorial.sql(5432, TABLE)
+    tutorial.sql(5432, INSERT)
+    tutorial.sql(5432, "CREATE SCHEMA test_schema; CREATE TABLE test_schema.a (id int PRIMARY KEY);"
+                       "INSERT INTO test_schema.a VALUES (7)")
+    tutorial.shell(INIT_BY_FLAGS)
+    tutorial.file("pg2pg_tutorial.env", REPLICATION_FILE, WITH_SNAPSHOT, FURTHER)
+    tutorial.start(REPLICATION_RUN)
+    wait_until(lambda: tutorial.runs() and tutorial.sql(7654, "SELECT to_regclass('test')")[0][0],
+               "the table is copied")
+    wait_until(lambda: tutorial.target_has(ROWS), "the rows are copied")
+    tutorial.sql(5432, "INSERT INTO test(name) VALUES('dora')")
+    tutorial.sql(5432, "INSERT INTO test_schema.a VALUES (8)")
+    wait_until(lambda: tutorial.target_has(ROWS + [(4, "dora")])
+               and tutorial.target_has([(7,), (8,)], "test_schema.a"), "changes follow")
+    assert_described(tutorial.describe())
+    tutorial.interrupt()
+    tutorial.shell(f"{TEAR_DOWN} -c pg2pg_tutorial.env")
+    assert tutorial.state() == before
+
+
+@pytest.mark.parametrize("name, texts", [
+    ("snapshot.md", [SNAPSHOT_FILE, SNAPSHOT_RUN, TABLE, INSERT]),
+    ("replication.md", [TABLE, INIT_BY_FLAGS, INIT_BY_ENVIRONMENT, INIT_SAYS, SLOT_QUERY, TEAR_DOWN,
+                        REPLICATION_FILE, REPLICATION_RUN, INSERT])])
+def test_our_tutorials_have_the_steps_tested_here(name, texts):
+    document = pathlib.Path(ROOT / "docs/tutorials" / name).read_text()
+    for text in texts:
+        ours = text.replace("pgstream", "trunkline").replace("PGSTREAM", "TRUNKLINE")
+        assert ours in document
