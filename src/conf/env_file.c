@@ -1,15 +1,13 @@
-/* Reader of .env files: text to entries with their places. What the names mean is settings.c's. */
+/* Reader of .env files: text to entries with their places. What the names mean is the table's. */
 #include "conf/env_file.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-
-enum { MAX_FILE_BYTES = 1024 * 1024 };
+#include "conf/expand.h"
+#include "conf/text_file.h"
 
 /* One line while it is read. */
 struct line {
@@ -18,6 +16,7 @@ struct line {
     const char *end;
     size_t number;
     const char *problem; /* set when reading must stop, pos is its place */
+    struct expander expander;
 };
 
 void env_file_release(struct env_file *file)
@@ -25,6 +24,7 @@ void env_file_release(struct env_file *file)
     for (size_t i = 0; i < file->count; i++) {
         str_free(&file->items[i].name);
         str_wipe(&file->items[i].value);
+        str_free(&file->items[i].problem);
     }
     free(file->items);
     *file = ENV_FILE_INIT;
@@ -49,6 +49,36 @@ static bool is_name_char(char c)
 static size_t column(const struct line *line)
 {
     return (size_t)(line->pos - line->start) + 1;
+}
+
+/* Of the environment, or else of the last line above that could be read. */
+static const char *find_variable(const void *context, const char *name)
+{
+    const struct env_file *above = context;
+    const char *value = getenv(name);
+    for (size_t i = above->count; !value && i > 0; i--)
+        if (strcmp(above->items[i - 1].name, name) == 0)
+            return above->items[i - 1].problem ? NULL : above->items[i - 1].value;
+    return value;
+}
+
+static bool is_reference(const char *c, const char *end)
+{
+    return end - c >= 2 && c[0] == '$' && c[1] == '{';
+}
+
+/* At "${". The first mistake of a line is kept. */
+static void read_reference(struct line *line, const char *end, struct env_entry *entry,
+                           struct buf *value)
+{
+    AUTO(str_free) char *problem = NULL;
+    if (expand_one(&line->expander, &line->pos, end, value, &problem))
+        return;
+    if (!entry->problem) {
+        entry->problem = TAKE(problem);
+        entry->problem_column = column(line);
+    }
+    buf_putc(value, *line->pos++);
 }
 
 static void read_single_quoted(struct line *line, struct buf *value)
@@ -85,14 +115,18 @@ static void put_escaped(char c, struct buf *value)
     }
 }
 
-static void read_double_quoted(struct line *line, struct buf *value)
+static void read_double_quoted(struct line *line, struct env_entry *entry, struct buf *value)
 {
     const char *open = line->pos++;
-    for (; line->pos < line->end && *line->pos != '"'; line->pos++) {
-        if (*line->pos == '\\' && line->pos + 1 < line->end)
-            put_escaped(*++line->pos, value);
-        else
-            buf_putc(value, *line->pos);
+    while (line->pos < line->end && *line->pos != '"') {
+        if (*line->pos == '\\' && line->pos + 1 < line->end) {
+            put_escaped(line->pos[1], value);
+            line->pos += 2;
+        } else if (is_reference(line->pos, line->end)) {
+            read_reference(line, line->end, entry, value);
+        } else {
+            buf_putc(value, *line->pos++);
+        }
     }
     if (line->pos == line->end) {
         line->pos = open;
@@ -103,7 +137,7 @@ static void read_double_quoted(struct line *line, struct buf *value)
 }
 
 /* Up to the end of the line or a comment that follows a blank, without blanks at its end. */
-static void read_bare(struct line *line, struct buf *value)
+static void read_bare(struct line *line, struct env_entry *entry, struct buf *value)
 {
     const char *start = line->pos;
     const char *c = start;
@@ -111,24 +145,29 @@ static void read_bare(struct line *line, struct buf *value)
         c++;
     while (c > start && is_blank(c[-1]))
         c--;
-    buf_add(value, start, (size_t)(c - start));
+    while (line->pos < c) {
+        if (is_reference(line->pos, c))
+            read_reference(line, c, entry, value);
+        else
+            buf_putc(value, *line->pos++);
+    }
     line->pos = line->end;
 }
 
-static void read_value(struct line *line, struct buf *value)
+static void read_value(struct line *line, struct env_entry *entry, struct buf *value)
 {
     if (line->pos < line->end && (*line->pos == '\'' || *line->pos == '"')) {
         if (*line->pos == '\'')
             read_single_quoted(line, value);
         else
-            read_double_quoted(line, value);
+            read_double_quoted(line, entry, value);
         if (line->problem)
             return;
         skip_blanks(line);
         if (line->pos < line->end && *line->pos != '#')
             line->problem = "there is text behind the closing quote";
     } else {
-        read_bare(line, value);
+        read_bare(line, entry, value);
     }
 }
 
@@ -164,7 +203,7 @@ static void read_line(struct line *line, struct env_entry *entry, struct buf *va
     line->pos++;
     skip_blanks(line);
     entry->value_column = column(line);
-    read_value(line, value);
+    read_value(line, entry, value);
     if (!line->problem)
         entry->name = str_dup_n(name, name_len);
 }
@@ -184,7 +223,11 @@ void env_file_parse(const char *path, const char *text, struct env_file *ret, st
         struct env_entry entry = {0};
         size_t len = strcspn(text, "\n");
         size_t without_cr = len > 0 && text[len - 1] == '\r' ? len - 1 : len;
-        struct line line = {.start = text, .pos = text, .end = text + without_cr, .number = number};
+        struct line line = {.start = text,
+                            .pos = text,
+                            .end = text + without_cr,
+                            .number = number,
+                            .expander = {find_variable, ret}};
         read_line(&line, &entry, &value);
         if (line.problem)
             strv_take(problems,
@@ -192,30 +235,16 @@ void env_file_parse(const char *path, const char *text, struct env_file *ret, st
         if (entry.name) {
             entry.value = buf_take(&value);
             add_entry(ret, &entry);
+        } else {
+            str_free(&entry.problem);
         }
         text += len + (text[len] == '\n');
     }
 }
 
-static void close_file(FILE **file)
-{
-    if (*file)
-        (void)fclose(*file);
-}
-
 void env_file_read(const char *path, struct env_file *ret, struct strv *problems)
 {
-    AUTO(close_file) FILE *in = fopen(path, "re");
-    AUTO(str_wipe) char *text = mem_alloc(MAX_FILE_BYTES + 1);
-    size_t len = 0;
-    if (in)
-        len = fread(text, 1, MAX_FILE_BYTES, in);
-    if (!in || ferror(in))
-        strv_take(problems, str_fmt("could not read %s: %s", path, strerror(errno)));
-    else if (len == MAX_FILE_BYTES)
-        strv_take(problems, str_fmt("cannot read %s: larger than 1 MiB", path));
-    else if (memchr(text, '\0', len))
-        strv_take(problems, str_fmt("cannot read %s: not a text file", path));
-    else
+    AUTO(str_wipe) char *text = text_file_read(path, problems);
+    if (text)
         env_file_parse(path, text, ret, problems);
 }

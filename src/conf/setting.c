@@ -1,6 +1,7 @@
 /* Conversions of one setting between text and value, the same for every place it is read from. */
 #include "conf/setting.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -38,14 +39,13 @@ char *setting_env(const struct setting *setting)
     return env;
 }
 
-int setting_by_env(const char *name)
+size_t setting_index(const char *name)
 {
-    for (size_t i = 0; i < settings_count; i++) {
-        AUTO(str_free) char *env = setting_env(&settings_table[i]);
-        if (!settings_table[i].is_flag_only && strcmp(env, name) == 0)
-            return (int)i;
-    }
-    return -1;
+    size_t i = 0;
+    while (i < settings_count && strcmp(settings_table[i].name, name) != 0)
+        i++;
+    assert(i < settings_count);
+    return i;
 }
 
 static bool parse_string(const struct setting *setting, const char *text, char **field,
@@ -61,16 +61,24 @@ static bool parse_string(const struct setting *setting, const char *text, char *
     return true;
 }
 
-static bool parse_bool(const char *text, bool *field, struct err *err)
+/* "true" or "false" for any word that means one of them; else the text itself. */
+static const char *plain_bool(const char *text)
 {
     static const char *const words[][2] = {
         {"false", "true"}, {"off", "on"}, {"no", "yes"}, {"0", "1"}};
     for (size_t i = 0; i < COUNT_OF(words); i++)
         for (size_t value = 0; value < 2; value++)
-            if (strcasecmp(text, words[i][value]) == 0) {
-                *field = value == 1;
-                return true;
-            }
+            if (strcasecmp(text, words[i][value]) == 0)
+                return words[0][value];
+    return text;
+}
+
+static bool parse_bool(const char *text, bool *field, struct err *err)
+{
+    const char *plain = plain_bool(text);
+    *field = strcmp(plain, "true") == 0;
+    if (*field || strcmp(plain, "false") == 0)
+        return true;
     return err_set(err, ERR_CONFIG, "\"%s\" is neither true nor false", text);
 }
 
@@ -87,11 +95,13 @@ static bool parse_list(const char *text, struct strv *field, struct err *err)
     return true;
 }
 
+/* Where "true" and "false" are among the choices, 1 and 0, on and off, yes and no are as well. */
 static bool parse_enum(const struct setting *setting, const char *text, int *field, struct err *err)
 {
     AUTO(buf_release) struct buf choices = BUF_INIT;
     for (int i = 0; setting->choices[i]; i++) {
-        if (strcasecmp(text, setting->choices[i]) == 0) {
+        if (strcasecmp(text, setting->choices[i]) == 0 ||
+            strcmp(plain_bool(text), setting->choices[i]) == 0) {
             *field = i;
             return true;
         }
@@ -192,4 +202,15 @@ void setting_release(const struct setting *setting, struct settings *s)
         str_wipe(field);
     else if (setting->type == SETTING_LIST)
         strv_release(field);
+}
+
+char *setting_canonical(const struct setting *setting, const char *text)
+{
+    struct settings scratch = {0};
+    struct err err = {0};
+    char *canonical = NULL;
+    if (setting_parse(setting, text, &scratch, &err))
+        canonical = setting->type == SETTING_URL ? str_dup(text) : setting_text(setting, &scratch);
+    setting_release(setting, &scratch);
+    return canonical;
 }

@@ -111,24 +111,29 @@ struct settings {
     bool demo_keep;
 
     char *config_file; /* given by --config; NULL: none */
-    bool wants_help; /* --help or -h was given; nothing else has been checked then */
+    bool wants_help;   /* --help or -h was given; nothing else has been checked then */
     struct settings_origin *origins; /* owned: one a setting, in the table's order */
 };
 
 #define SETTINGS_INIT ((struct settings){.program = "trunkline"})
 
 /* Reads everything that `command` (one bit) accepts; argv[0] is the command's name, s->program the
- * program's. All mistakes are reported at once, as ERR_CONFIG. Passwords of URLs given as flags are
- * overwritten in argv, so that `ps` no longer shows them: argv must be writable. s must be
- * initialised; release it in any case. */
+ * program's. False: there are mistakes, each a text of its own in problems, none with a password;
+ * what could be read is in s. Passwords of URLs given as flags are overwritten in argv, so that
+ * `ps` no longer shows them: argv must be writable. s and problems must be initialised; release
+ * them in any case. */
 bool settings_read(struct settings *s, unsigned command, int argc, char **argv,
-                   struct err *err) MUST_USE;
+                   struct strv *problems) MUST_USE;
 void settings_release(struct settings *s); /* AUTO handler */
 
 /* What file and environment now say of the log level. *ret_is_set is false when neither names it:
  * ret_level is left alone then. A mistake anywhere in the file is an error. */
 bool settings_reread_level(const struct settings *s, enum log_level *ret_level, bool *ret_is_set,
                            struct err *err) MUST_USE;
+
+/* Where a setting's value came from, for people: "default", "my.env:3 TRUNKLINE_SLOT", "flag
+ * --slot", "derived from NAME". Borrowed: s. */
+const char *settings_origin(const struct settings *s, const char *name);
 
 /* How many copiers these settings allow; free connections may allow fewer. */
 int settings_copiers(const struct settings *s);

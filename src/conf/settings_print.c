@@ -69,8 +69,7 @@ void settings_print(const struct settings *s, unsigned command, bool as_json, FI
     }
 }
 
-/* What stands for the value in the help: "N", "SIZE", "stop|drop". Owned by the caller. */
-static char *value_word(const struct setting *setting)
+char *setting_word(const struct setting *setting)
 {
     struct buf word = BUF_INIT;
     switch (setting->type) {
@@ -118,20 +117,32 @@ static void print_option(const char *option, const char *text, FILE *out)
     }
 }
 
+/* All that a user may write instead of the flag: "[TRUNKLINE_SLOT, …]". */
+static void put_names(const struct setting *setting, struct buf *text)
+{
+    AUTO(str_free) char *env = setting_env(setting);
+    if (setting->is_flag_only)
+        return;
+    buf_fmt(text, " [%s", env);
+    for (size_t i = 0; setting->names && setting->names[i]; i++)
+        buf_fmt(text, ", PGSTREAM_%s", setting->names[i]);
+    buf_puts(text, "]");
+}
+
 static void print_setting(const struct setting *setting, unsigned command, FILE *out)
 {
     AUTO(str_free) char *flag = setting_flag(setting);
-    AUTO(str_free) char *env = setting_env(setting);
-    AUTO(str_free) char *word = value_word(setting);
+    AUTO(str_free) char *word = setting_word(setting);
     AUTO(str_free) char *option = str_fmt("--%s%s%s", flag, *word ? " " : "", word);
     AUTO(buf_release) struct buf text = BUF_INIT;
     buf_puts(&text, setting->help);
+    for (size_t i = 0; setting->flags && setting->flags[i]; i++)
+        buf_fmt(&text, "%s--%s", i ? ", " : "; also ", setting->flags[i]);
     if (setting->required & command)
         buf_puts(&text, " (required)");
     else if (*setting->def && setting->type != SETTING_BOOL)
         buf_fmt(&text, " (default: %s)", setting->def);
-    if (!setting->is_flag_only)
-        buf_fmt(&text, " [%s]", env);
+    put_names(setting, &text);
     print_option(option, buf_text(&text), out);
 }
 
@@ -141,8 +152,8 @@ void settings_help(unsigned command, FILE *out)
         if (settings_table[i].commands & command)
             print_setting(&settings_table[i], command, out);
     print_option("-c, --config FILE",
-                 "read settings from a file of NAME=value lines; the environment and flags win "
-                 "over it",
+                 "read settings from a YAML file (.yaml, .yml) or one of NAME=value lines; the "
+                 "environment and flags win over it",
                  out);
     print_option("-h, --help", "show this", out);
 }

@@ -1,0 +1,113 @@
+/* What follows from what was given: the mode from the names that pgstream's users set, the source
+ * from the URL of the snapshot's store, the schema of the state from the program's name. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "conf/names.h"
+#include "conf/reader.h"
+#include "conf/setting.h"
+
+/* The way in which the source was named decides what is done with it. */
+enum source_name { SOURCE_OWN, SOURCE_LISTENER, SOURCE_SNAPSHOT, SOURCE_STORE };
+
+const struct given *reader_find(const struct reader *r, const char *setting)
+{
+    size_t index = setting_index(setting);
+    for (size_t level = LEVEL_COUNT; level > 0; level--) {
+        const struct given *given = given_find(&r->levels[level - 1], index, NULL);
+        if (given)
+            return given;
+    }
+    return NULL;
+}
+
+static enum source_name kind_of_name(const char *name)
+{
+    const char *rest = env_rest(name);
+    if (strcmp(name, "source.postgres.url") == 0 ||
+        (rest && strcmp(rest, "POSTGRES_LISTENER_URL") == 0))
+        return SOURCE_LISTENER;
+    return rest && strcmp(rest, "POSTGRES_SNAPSHOT_LISTENER_URL") == 0 ? SOURCE_SNAPSHOT
+                                                                       : SOURCE_OWN;
+}
+
+/* The source under a name of that kind, at any level; NULL: there is none. */
+static const struct given *find_source(const struct reader *r, enum source_name kind)
+{
+    size_t index = setting_index("source");
+    for (size_t level = LEVEL_COUNT; level > 0; level--) {
+        const struct given_list *list = &r->levels[level - 1];
+        for (size_t i = 0; i < list->count; i++)
+            if (list->items[i].index == index && *list->items[i].value &&
+                kind_of_name(list->items[i].name) == kind)
+                return &list->items[i];
+    }
+    return NULL;
+}
+
+/* The database to snapshot is the source when nothing else is. */
+static void derive_source(struct reader *r)
+{
+    size_t source = setting_index("source");
+    if (*r->s->source || !*r->s->snapshot_store || r->has_failed[source])
+        return;
+    size_t store = setting_index("snapshot_store");
+    str_set(&r->s->source, str_dup(r->s->snapshot_store));
+    origin_set(r->s, source, str_dup(setting_origin(&settings_table[store], r->s)));
+}
+
+static void set_mode(struct reader *r, enum mode mode, const struct given *given,
+                     const struct given *second)
+{
+    r->s->mode = mode;
+    if (given)
+        origin_set(r->s, setting_index("mode"),
+                   str_fmt("derived from %s%s%s", given->name, second ? " and " : "",
+                           second ? second->name : ""));
+}
+
+/* The rule of pgstream's LISTENER_URL. */
+static void derive_listener_mode(struct reader *r, const struct given *source)
+{
+    const struct given *enabled = reader_find(r, "initial_snapshot");
+    const struct given *tables = reader_find(r, "tables");
+    if (r->s->initial_snapshot == TOGGLE_ON)
+        set_mode(r, MODE_SNAPSHOT_AND_REPLICATION, source, enabled);
+    else if (r->s->initial_snapshot == TOGGLE_UNSET && tables)
+        set_mode(r, MODE_SNAPSHOT_AND_REPLICATION, source, tables);
+    else
+        set_mode(r, MODE_REPLICATION, source, enabled);
+}
+
+static void derive_mode(struct reader *r)
+{
+    const struct given *listener = find_source(r, SOURCE_LISTENER);
+    const struct given *snapshot = find_source(r, SOURCE_SNAPSHOT);
+    const struct given *enabled = reader_find(r, "initial_snapshot");
+    bool has_other_source = find_source(r, SOURCE_OWN) != NULL;
+    const struct given *store = has_other_source ? NULL : reader_find(r, "snapshot_store");
+    if (r->s->mode != MODE_AUTO)
+        return;
+    if (listener)
+        derive_listener_mode(r, listener);
+    else if (snapshot)
+        set_mode(r, MODE_SNAPSHOT, snapshot, NULL);
+    else if (store && r->s->initial_snapshot != TOGGLE_ON)
+        set_mode(r, MODE_SNAPSHOT, store, NULL);
+    else if (r->s->initial_snapshot == TOGGLE_OFF)
+        set_mode(r, MODE_REPLICATION, enabled, NULL);
+    else
+        set_mode(r, MODE_SNAPSHOT_AND_REPLICATION, enabled, NULL);
+}
+
+void derive_settings(struct reader *r)
+{
+    if (!r->s->keeper_schema[0])
+        str_set(&r->s->keeper_schema, str_dup(r->s->program));
+    derive_source(r);
+    derive_mode(r);
+    if (r->command == COMMAND_SNAPSHOT && r->s->mode != MODE_SNAPSHOT) {
+        r->s->mode = MODE_SNAPSHOT;
+        origin_set(r->s, setting_index("mode"), str_dup("command snapshot"));
+    }
+}
