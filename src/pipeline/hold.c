@@ -9,19 +9,38 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "conf/quantity.h"
 #include "pg/snapshot.h"
 
 enum { WAIT_MS = 10, REPORT_MS = 5000 };
 
+/* Who writes to the tables now. Prepared transactions hold their locks under a virtual transaction
+ * of their own ("-1/xid"), without a pid. What other people's sessions do since when is shown to
+ * those who may read it. */
 static const char writers_sql[] =
-    "SELECT DISTINCT l.virtualtransaction, l.pid"
-    " FROM pg_catalog.pg_locks l WHERE l.locktype = 'relation' AND l.granted"
+    "SELECT l.virtualtransaction,"
+    " CASE WHEN l.pid IS NULL THEN 'the prepared transaction ' || coalesce(max(p.gid), '?')"
+    "   || ' (' || coalesce(max(p.owner), '?')"
+    "   || coalesce(', prepared at ' || max(p.prepared), '') || ') that has written to '"
+    "   ELSE 'the transaction of pid ' || l.pid || ' (' || coalesce(max(a.usename), '?')"
+    "   || coalesce(', running since ' || max(a.xact_start), '') || ') that writes to ' END"
+    "   || pg_catalog.string_agg(DISTINCT n.nspname || '.' || c.relname, ', '),"
+    " pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()"
+    "   - coalesce(max(p.prepared), max(a.xact_start)))::int8"
+    " FROM pg_catalog.pg_locks l"
+    " JOIN pg_catalog.pg_class c ON c.oid = l.relation"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+    " LEFT JOIN pg_catalog.pg_prepared_xacts p"
+    "   ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction"
+    " WHERE l.locktype = 'relation' AND l.granted"
     " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
     "                   WHERE datname = pg_catalog.current_database())"
     " AND l.relation = ANY ($1::oid[])"
     " AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock',"
     "                'AccessExclusiveLock')"
-    " AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()";
+    " AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()"
+    " GROUP BY l.virtualtransaction, l.pid";
 
 void hold_release(struct hold *hold)
 {
@@ -48,10 +67,19 @@ static bool describe(struct hold *hold, struct err *err)
     return true;
 }
 
+/* For status. What a killed engine has left is overwritten as well. */
+static bool tell(struct engine *engine, const char *what, struct err *err)
+{
+    return keeper_set_waits(engine->keeper, &engine->ref, what, err);
+}
+
 static bool wait_until_visible(struct engine *engine, const char *text, struct err *err)
 {
     AUTO(conn_free) struct conn *fresh = NULL;
     AUTO(snapshot_release) struct snapshot wanted = SNAPSHOT_INIT;
+    static const char invisible[] = "committed transactions that others cannot see yet: their "
+                                    "commits wait for a synchronous standby";
+    bool is_told = false;
     if (!snapshot_parse(text, &wanted, err) ||
         !engine_connect(engine, true, "snapshot", &fresh, err))
         return false;
@@ -62,7 +90,10 @@ static bool wait_until_visible(struct engine *engine, const char *text, struct e
             !snapshot_parse(now_text, &now, err))
             return false;
         if (snapshot_covers(&now, &wanted))
-            return true;
+            return tell(engine, NULL, err);
+        if (!is_told && !tell(engine, invisible, err))
+            return false;
+        is_told = true;
         if (!pause_or_stop(engine, err))
             return false;
     }
@@ -100,19 +131,31 @@ static bool is_over(struct conn *conn, const char *virtual_transaction, const ch
     return true;
 }
 
+static void report_wait(const struct rows *writers, int row, int64_t waited_ms)
+{
+    AUTO(str_free) char *age = NULL;
+    if (rows_text(writers, row, 2))
+        age = duration_text((rows_int(writers, row, 2) + waited_ms / 1000) * 1000);
+    log_warn("waiting for %s to end%s%s%s", rows_text(writers, row, 1), age ? " (for " : "",
+             age ? age : "", age ? " now)" : "");
+}
+
 static bool wait_for_writer(struct engine *engine, struct conn *conn, const struct rows *writers,
                             int row, const char *oids, struct err *err)
 {
-    int64_t report_at = clock_ms() + REPORT_MS;
+    int64_t start = clock_ms();
+    int64_t report_at = start + REPORT_MS;
+    bool is_told = false;
     for (bool over = false;;) {
         if (!is_over(conn, rows_text(writers, row, 0), oids, &over, err))
             return false;
         if (over)
             return true;
+        if (!is_told && !tell(engine, rows_text(writers, row, 1), err))
+            return false;
+        is_told = true;
         if (clock_ms() >= report_at) {
-            const char *pid = rows_text(writers, row, 1);
-            log_warn("waiting for a transaction that writes to the tables to end (%s %s)",
-                     pid ? "pid" : "prepared transaction", pid ? pid : rows_text(writers, row, 0));
+            report_wait(writers, row, clock_ms() - start);
             report_at = clock_ms() + REPORT_MS;
         }
         if (!pause_or_stop(engine, err))
@@ -130,7 +173,7 @@ static bool wait_for_writers(struct engine *engine, struct conn *conn, const cha
     for (int row = 0; row < rows_count(writers); row++)
         if (!wait_for_writer(engine, conn, writers, row, oids, err))
             return false;
-    return true;
+    return tell(engine, NULL, err);
 }
 
 bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, struct err *err)
