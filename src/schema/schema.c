@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "pg/quote.h"
+#include "schema/array.h"
 #include "schema/command.h"
 #include "schema/facts.h"
 #include "schema/present.h"
@@ -64,22 +64,37 @@ static bool file_remove(const struct schema_job *job, const char *name, struct e
     return true;
 }
 
-/* Names are patterns there: quotes make them literal. */
-static bool exclude_keepers(const struct schema_job *job, struct conn *source,
-                            struct command *command, struct err *err)
+/* The query's one column: names, quoted where they need it, which makes them literal patterns. */
+static bool exclude(struct command *command, struct conn *source, const char *option,
+                    const char *sql, const char *param, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {job->keeper};
-    if (!conn_query_params(source,
-                           "SELECT n.nspname FROM pg_catalog.pg_namespace n"
-                           " WHERE n.nspname = $1 OR " CATALOG_IS_KEEPER("n.oid"),
-                           1, params, &rows, err))
+    const char *params[] = {param};
+    if (!conn_query_params(source, sql, 1, params, &rows, err))
         return false;
-    for (int i = 0; i < rows_count(rows); i++) {
-        AUTO(str_free) char *name = quote_sql("%I", rows_text(rows, i, 0));
-        command_addf(command, "--exclude-schema=%s", name);
-    }
+    for (int i = 0; i < rows_count(rows); i++)
+        command_addf(command, "%s=%s", option, rows_text(rows, i, 0));
     return true;
+}
+
+/* pg_dump locks every table that it dumps, for which our user needs SELECT: those that nobody
+ * selected are kept from it when they are closed to him. */
+static bool exclude_closed(const struct schema_job *job, struct conn *source,
+                           struct command *command, struct err *err)
+{
+    AUTO(buf_release) struct buf oids = BUF_INIT;
+    for (size_t i = 0; i < job->selected->count; i++)
+        array_add_oid(&oids, job->selected->items[i].oid);
+    return exclude(command, source, "--exclude-table",
+                   "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)"
+                   " FROM pg_catalog.pg_class c"
+                   " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                   " WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'"
+                   " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
+                   " AND c.oid <> ALL ($1::pg_catalog.oid[])"
+                   " AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+                   "   AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))",
+                   array_end(&oids), err);
 }
 
 static bool run_dump(const struct schema_job *job, struct conn *source, const char *snapshot,
@@ -94,7 +109,11 @@ static bool run_dump(const struct schema_job *job, struct conn *source, const ch
                                         "--no-sync",         "--quote-all-identifiers"};
     for (size_t i = 0; i < COUNT_OF(fixed); i++)
         command_add(&command, fixed[i]);
-    if (!exclude_keepers(job, source, &command, err))
+    if (!exclude(&command, source, "--exclude-schema",
+                 "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_namespace n"
+                 " WHERE n.nspname = $1 OR " CATALOG_IS_KEEPER("n.oid"),
+                 job->keeper, err) ||
+        (job->selected && !exclude_closed(job, source, &command, err)))
         return false;
     if (snapshot)
         command_addf(&command, "--snapshot=%s", snapshot);

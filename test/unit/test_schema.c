@@ -370,6 +370,18 @@ static void failures_get_their_class_and_no_values(void **state)
         {"pg_dump: error: connection to server at \"h\" failed: FATAL:  password authentication "
          "failed for user \"u\"\n",
          ERR_CONFIG, NULL},
+        {"pg_restore: error: could not execute query: ERROR:  permission denied to create "
+         "extension "
+         "\"e\"\nHINT:  Must be superuser to create this extension.\n"
+         "Command was: CREATE EXTENSION IF NOT EXISTS \"e\";\n",
+         ERR_CONFIG,
+         "t: could not execute query: ERROR:  permission denied to create extension \"e\" (CREATE "
+         "EXTENSION IF NOT EXISTS \"e\";); hint: have a superuser run CREATE EXTENSION on the "
+         "target; what is there is left as it is"},
+        {"pg_restore: error: could not execute query: ERROR:  only superuser can define a "
+         "leakproof "
+         "function\n",
+         ERR_CONFIG, NULL},
         {"", ERR_FATAL, "t: failed"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
