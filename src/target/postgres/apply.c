@@ -1,7 +1,8 @@
 /* Applying groups: one pipeline of prepared statements, the position last. Applier thread.
  *
  * Invariants: the changes of a group and its position commit in one transaction, and only when
- * every UPDATE and DELETE touched exactly one row and nobody else has moved the position. Durable
+ * every UPDATE and DELETE touched exactly one row, or what the policy allows instead (conflict.c),
+ * and nobody else has moved the position. Durable
  * is a position only when the target's WAL is flushed up to its commit: our session commits
  * asynchronously. */
 #include <assert.h>
@@ -24,41 +25,10 @@ enum {
     FLUSH_POLL_MS = 20,
 };
 
-static void expect(struct postgres *pg, const struct change *change,
-                   struct destination *destination)
+static void expect(struct postgres *pg, struct pending pending)
 {
     assert(pg->pending_count < PENDING_MAX);
-    size_t slot = (pg->pending_first + pg->pending_count++) % PENDING_MAX;
-    pg->pending[slot] = (struct pending){.change = change, .destination = destination};
-}
-
-static bool rejected(const struct pending *pending, const struct err *why, struct err *err)
-{
-    (void)err_copy(err, why);
-    if (!pending->change)
-        return false;
-    /* What the server refuses about a row is the row's fault unless the connection is. */
-    if (err->kind == ERR_FATAL)
-        err->kind = ERR_DATA;
-    AUTO(str_free) char *row = change_describe(pending->destination, pending->change);
-    (void)err_wrap(err, "could not apply %s", row);
-    if (pending->change->kind == CHANGE_TRUNCATE && strcmp(err->sqlstate, "0A000") == 0)
-        return err_hint(err, "a table outside the pipeline refers to it by a foreign key: drop "
-                             "that key on the target");
-    if (err->kind == ERR_DATA)
-        return err_hint(err, "mend the row on the target, then start again: nothing of its "
-                             "transaction has been applied");
-    return false;
-}
-
-static bool missed(const struct pending *pending, int64_t affected, struct err *err)
-{
-    AUTO(str_free) char *row = change_describe(pending->destination, pending->change);
-    (void)err_set(err, ERR_DATA, "could not apply %s: it touched %" PRId64 " rows, not one", row,
-                  affected);
-    (void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", affected ? "21000" : "02000");
-    return err_hint(err, "the target has been changed by somebody else: put the row there as it "
-                         "was on the source, then start again");
+    pg->pending[(pg->pending_first + pg->pending_count++) % PENDING_MAX] = pending;
 }
 
 /* Reads answers until at most `left` are to come. */
@@ -72,15 +42,11 @@ static bool drain(struct postgres *pg, size_t left, struct err *err)
         pg->pending_first = (pg->pending_first + 1) % PENDING_MAX;
         pg->pending_count--;
         if (answer.kind == PIPE_FAILED)
-            return rejected(pending, &answer.fail, err);
+            return conflict_reject(pg, pending, &answer.fail, err);
         if (answer.kind != PIPE_DONE)
             return err_set(err, ERR_FATAL, "target: an answer is out of order");
-        bool must_touch_one = pending->change && (pending->change->kind == CHANGE_UPDATE ||
-                                                  pending->change->kind == CHANGE_DELETE);
-        if (must_touch_one && answer.affected != 1) {
-            metrics_add(pg->options.metrics, METRIC_CONFLICTS, 1);
-            return missed(pending, answer.affected, err);
-        }
+        if (!conflict_judge(pg, pending, &answer, err))
+            return false;
     }
     return true;
 }
@@ -100,7 +66,7 @@ static bool make_room(struct postgres *pg, struct err *err)
 
 static bool send_sql(struct postgres *pg, const char *sql, struct err *err)
 {
-    expect(pg, NULL, NULL);
+    expect(pg, (struct pending){0});
     return pipe_sql(pg->conn, sql, err);
 }
 
@@ -140,11 +106,11 @@ static bool send_row(struct postgres *pg, const struct change *change, struct er
         return false;
     if (!statement->is_prepared) {
         statement->is_prepared = true;
-        expect(pg, NULL, NULL);
+        expect(pg, (struct pending){0});
         if (!pipe_prepare(pg->conn, statement->name, statement->sql, err))
             return false;
     }
-    expect(pg, change, destination);
+    expect(pg, (struct pending){change, destination, statement});
     return pipe_execute(pg->conn, statement->name, &pg->params, err);
 }
 
@@ -164,7 +130,7 @@ static bool send_truncate(struct postgres *pg, const struct change *change, stru
     if (!destination)
         return true;
     buf_puts(&sql, change->restarts_identity ? " RESTART IDENTITY" : "");
-    expect(pg, change, destination);
+    expect(pg, (struct pending){change, destination, NULL});
     return pipe_sql(pg->conn, sql.data, err);
 }
 
@@ -314,6 +280,7 @@ static bool commit(struct postgres *pg, const struct position *position, struct 
         return err_copy(err, &answer.fail);
     pg->is_open = false;
     pg->start = *position;
+    conflict_count(pg);
     if (!fault_point("group.committed", err) || !next_lsn(pg, &inserted, err) ||
         !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
         return false;

@@ -15,7 +15,9 @@ enum { FIRST_USER_OID = 16384 }; /* types below have one OID on all servers */
 static const char columns_sql[] =
     "SELECT a.attname, pg_catalog.format_type(a.atttypid, -1), a.atttypid, a.atttypmod,"
     " a.attidentity = 'a', c.relkind, pg_catalog.format_type(a.atttypid, a.atttypmod),"
-    " a.attgenerated <> '', c.oid"
+    " a.attgenerated <> '', c.oid,"
+    " EXISTS (SELECT FROM pg_catalog.pg_index i WHERE NOT i.indimmediate AND (i.indrelid = c.oid"
+    "   OR i.indrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p)))"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -23,12 +25,16 @@ static const char columns_sql[] =
 
 /* The unique indexes that can identify a row, primary key first, with each column's equality. */
 static const char indexes_sql[] =
-    "SELECT i.indexrelid, i.indnkeyatts, a.attname, opn.nspname, o.oprname, i.indisprimary"
+    "SELECT i.indexrelid, i.indnkeyatts, a.attname, opn.nspname, o.oprname, i.indisprimary,"
+    " ocn.nspname, oc.opcname, con.nspname, co.collname"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " JOIN pg_catalog.pg_index i ON i.indrelid = c.oid"
     " CROSS JOIN LATERAL pg_catalog.generate_series(0, i.indnkeyatts - 1) AS k"
     " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k]"
     " JOIN pg_catalog.pg_opclass oc ON oc.oid = i.indclass[k]"
+    " JOIN pg_catalog.pg_namespace ocn ON ocn.oid = oc.opcnamespace"
+    " LEFT JOIN pg_catalog.pg_collation co ON co.oid = i.indcollation[k]"
+    " LEFT JOIN pg_catalog.pg_namespace con ON con.oid = co.collnamespace"
     " JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3"
     "   AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype"
     " JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr"
@@ -49,6 +55,7 @@ void destination_free(struct destination **destination)
     for (size_t i = 0; i < d->relation->column_count; i++) {
         free(d->columns[i].type_name);
         free(d->columns[i].equal);
+        free(d->columns[i].arbiter);
     }
     free(d->columns);
     strv_release(&d->others);
@@ -190,6 +197,7 @@ static bool read_columns(struct postgres *pg, struct destination *destination, s
     if (!check_same_table(pg, relation, rows_oid(rows, 0, 8), err))
         return false;
     destination->is_partitioned = rows_text(rows, 0, 5)[0] == 'p';
+    destination->has_deferrable = rows_bool(rows, 0, 9);
     for (size_t i = 0; i < relation->column_count; i++) {
         int row = find_row(rows, relation->columns[i].name);
         if (row < 0)
@@ -224,15 +232,21 @@ static bool index_fits(const struct relation *relation, const struct rows *rows,
 
 static void take_key(struct destination *destination, const struct rows *rows, int first, int count)
 {
-    destination->has_key = true;
+    destination->has_key = destination->has_key_index = true;
     for (int row = first; row < first + count; row++) {
         size_t index = 0;
         AUTO(buf_release) struct buf equal = BUF_INIT;
+        AUTO(buf_release) struct buf arbiter = BUF_INIT;
         buf_puts(&equal, "OPERATOR(");
         quote_ident(&equal, rows_text(rows, row, 3));
         buf_fmt(&equal, ".%s)", rows_text(rows, row, 4));
-        if (find_column(destination->relation, rows_text(rows, row, 2), &index))
+        if (rows_text(rows, row, 9))
+            quote_add(&arbiter, "COLLATE %I.%I ", rows_text(rows, row, 8), rows_text(rows, row, 9));
+        quote_add(&arbiter, "%I.%I", rows_text(rows, row, 6), rows_text(rows, row, 7));
+        if (find_column(destination->relation, rows_text(rows, row, 2), &index)) {
             str_set(&destination->columns[index].equal, buf_take(&equal));
+            str_set(&destination->columns[index].arbiter, buf_take(&arbiter));
+        }
     }
 }
 

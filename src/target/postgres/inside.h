@@ -14,12 +14,24 @@ struct statement_param {
     bool is_old;   /* from the old tuple, else from the new one */
 };
 
+/* What a statement's answer says of the rows it met; conflict.c reads it. */
+enum answer_form {
+    ANSWER_ANY,    /* nothing: the statement has failed or it has not */
+    ANSWER_ONE,    /* rows affected: one, else a row was missing or there were several */
+    ANSWER_KEPT,   /* rows affected: none when the row in the way has been kept */
+    ANSWER_UPSERT, /* "t" inserted, "f" overwritten; no row: nothing could be done */
+    ANSWER_COUNTS, /* "touched cleared": rows changed, rows deleted that had the new key */
+};
+
 /* One way to write one kind of change to one table: prepared once, executed by name. */
 struct statement {
     struct statement *next;
     enum change_kind kind;
     enum old_kind old_kind;
-    bool moves;    /* UPDATE: as DELETE and INSERT */
+    bool moves;  /* UPDATE: as DELETE and INSERT */
+    bool clears; /* UPDATE: a row that has the new key already is deleted first */
+    bool makes;  /* UPDATE: the row is inserted when it is missing */
+    enum answer_form answer;
     bool *has_new; /* owned; UPDATE: which columns of the relation the stream carries */
     struct statement_param *params; /* owned */
     size_t param_count;
@@ -28,9 +40,29 @@ struct statement {
     bool is_prepared;
 };
 
+/* What the data met on the target that it should not have, and what was done. */
+enum collision {
+    INSERT_OVERWRITTEN,
+    INSERT_KEPT,
+    UPDATE_OVERWRITTEN,
+    UPDATE_INSERTED,
+    UPDATE_SKIPPED,
+    DELETE_SKIPPED,
+    COLLISION_COUNT,
+};
+
+/* Of one kind of collision in one table: what has been told of it. */
+struct tally {
+    uint64_t count;
+    uint64_t told_count;
+    int64_t told_ms;
+};
+
 struct destination_column {
     char *type_name; /* owned; as the target's catalog writes it */
     char *equal;     /* owned; "OPERATOR(schema.=)"; NULL when not part of the key */
+    char *arbiter;   /* owned; how the key's index has it: "COLLATE c opclass"; NULL as above, or
+                        when no index carries the key */
     bool is_identity_always;
 };
 
@@ -40,10 +72,13 @@ struct destination {
     struct relation *relation; /* a reference */
     char *label;               /* owned: "schema.name" */
     bool is_partitioned;
-    bool has_key; /* rows are found by the columns that have `equal`; else by record image */
+    bool has_key;        /* rows are found by the columns that have `equal`; else by record image */
+    bool has_key_index;  /* a unique index of the target carries it */
+    bool has_deferrable; /* a unique or exclusion constraint that can be checked later */
     struct destination_column *columns; /* owned; as many as the relation has */
     struct strv others; /* columns that only the target has, without generated ones */
     struct statement *statements;
+    struct tally tallies[COLLISION_COUNT];
     struct destination *next_retired;
     UT_hash_handle hh;
 };
@@ -54,10 +89,12 @@ struct unflushed {
     uint64_t wal; /* of the target: once flushed up to here, position is durable */
 };
 
-/* What an answer to come belongs to; change is NULL for BEGIN, PREPARE and the like. */
+/* What an answer to come belongs to; change is NULL for BEGIN, PREPARE and the like, statement for
+ * a TRUNCATE too. */
 struct pending {
     const struct change *change;
     struct destination *destination;
+    const struct statement *statement;
 };
 
 enum { PENDING_MAX = 4096, UNFLUSHED_MAX = 1024 };
@@ -65,8 +102,9 @@ enum { PENDING_MAX = 4096, UNFLUSHED_MAX = 1024 };
 struct postgres {
     struct target target; /* first */
     struct postgres_options options;
-    char *name; /* owned: options.application_name */
+    char *name;         /* owned: options.application_name */
     char *position_sql; /* owned: of the keeper */
+    bool is_replica;    /* session_replication_role is */
     struct conn *conn;
     struct conn *lookup; /* catalog reads beside a pipeline in flight; opened when needed */
 
@@ -84,6 +122,7 @@ struct postgres {
     struct pipe_params params;           /* of the statement that is being sent */
     struct pending pending[PENDING_MAX]; /* a ring: answers come in the order of the commands */
     size_t pending_first, pending_count;
+    uint64_t collisions[COLLISION_COUNT]; /* of the group: counted once it has committed */
 
     /* durability */
     uint64_t wal_block_size;
@@ -104,6 +143,17 @@ void destination_free(struct destination **destination);
 struct statement *statement_find(struct postgres *pg, struct destination *destination,
                                  const struct change *change);
 void statement_free(struct statement **statement);
+
+/* conflict.c */
+
+/* Whether the answer is one that the policy lets pass; what did not fit is counted and told. */
+bool conflict_judge(struct postgres *pg, const struct pending *pending,
+                    const struct pipe_answer *answer, struct err *err);
+/* Makes err of the server's refusal of a change (or of BEGIN and the like). Always false. */
+bool conflict_reject(struct postgres *pg, const struct pending *pending, const struct err *why,
+                     struct err *err);
+/* The group has committed. */
+void conflict_count(struct postgres *pg);
 
 /* describe.c: "schema.table (id = 5)", with the key of the row; owned by the caller. */
 char *change_describe(const struct destination *destination, const struct change *change);

@@ -2,9 +2,12 @@
 #include "target/postgres/postgres.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "target/postgres/inside.h"
+
+static const char NOT_PERMITTED[] = "42501"; /* insufficient_privilege */
 
 struct postgres *postgres_of(struct target *target)
 {
@@ -47,19 +50,31 @@ static void postgres_free(struct target **target)
     *target = NULL;
 }
 
+/* Under TRIGGERS_AUTO a role that may not is no error: the pipeline sees to it that nothing acts
+ * twice (postgres_is_replica). */
+static bool switch_triggers_off(struct postgres *pg, struct err *err)
+{
+    enum disable_triggers wish = pg->options.disable_triggers;
+    if (wish == TRIGGERS_FIRE)
+        return true;
+    struct err why = {0};
+    pg->is_replica = conn_exec(pg->conn, "SET session_replication_role = replica", &why);
+    if (pg->is_replica || (wish == TRIGGERS_AUTO && strcmp(why.sqlstate, NOT_PERMITTED) == 0))
+        return true;
+    (void)err_copy(err, &why);
+    (void)err_wrap(err, "could not switch triggers and foreign keys off for our session");
+    return err_hint(err, "GRANT SET ON PARAMETER session_replication_role TO the role of the "
+                         "target URL (PostgreSQL 14: make it a superuser)");
+}
+
 static bool prepare_session(struct postgres *pg, struct err *err)
 {
     AUTO(str_free) char *block_size = NULL;
     /* Commits need not wait for the disk: durable is only what postgres_flushed() reports, and
      * what follows in the WAL cannot survive what stands before it. */
-    if (!conn_exec(pg->conn, "SET synchronous_commit = off", err))
-        return false;
-    if (!conn_exec(pg->conn, "SET session_replication_role = replica", err)) {
-        (void)err_wrap(err, "could not switch triggers and foreign keys off for our session");
-        return err_hint(err, "GRANT SET ON PARAMETER session_replication_role TO the role of the "
-                             "target URL (PostgreSQL 14: make it a superuser)");
-    }
-    if (!conn_text(pg->conn, "SHOW wal_block_size", &block_size, err))
+    if (!conn_exec(pg->conn, "SET synchronous_commit = off", err) ||
+        !switch_triggers_off(pg, err) ||
+        !conn_text(pg->conn, "SHOW wal_block_size", &block_size, err))
         return false;
     pg->wal_block_size = strtoull(block_size, NULL, 10);
     return true;
@@ -100,4 +115,9 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
     }
     *ret_target = target;
     return true;
+}
+
+bool postgres_is_replica(const struct target *target)
+{
+    return ((const struct postgres *)target)->is_replica;
 }

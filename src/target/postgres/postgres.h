@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/stop.h"
+#include "conf/settings.h"
 #include "keeper/keeper.h"
 #include "metrics/metrics.h"
 #include "target/target.h"
@@ -19,8 +20,18 @@ struct postgres_options { /* everything borrowed, outlives the target */
     int tcp_user_timeout_ms;
     const struct stop *stop;
     struct metrics *metrics;
+    enum on_conflict on_conflict; /* conflict.c says what each means */
+    enum disable_triggers disable_triggers;
+    /* Takes a line for the log about a change that did not fit: its table and key. Called in the
+     * applier's thread; not for every one, see conflict.c. NULL: not wanted. */
+    void (*note)(const char *text);
 };
 
-/* Connects. session_replication_role is replica: user triggers and foreign keys do not act. */
+/* Connects. Unless disable_triggers says otherwise, session_replication_role becomes replica: user
+ * triggers and foreign keys do not act, but for triggers that are ENABLE ALWAYS or REPLICA. */
 bool postgres_open(const struct postgres_options *options, struct target **ret_target,
                    struct err *err);
+
+/* Whether triggers and foreign keys are off for the target's session. Not so with TRIGGERS_FIRE,
+ * nor with TRIGGERS_AUTO when the role may not switch them off. */
+bool postgres_is_replica(const struct target *target);
