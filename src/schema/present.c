@@ -279,24 +279,23 @@ static void warn_all(const struct names *owners, const struct refused *refused,
 }
 
 bool present_limits(struct conn *target, const struct facts *facts, struct toc *toc,
-                    struct present_limits *ret_limits, struct strv *warnings, struct err *err)
+                    struct present_limits *limits, struct strv *warnings, struct err *err)
 {
     AUTO(names_release) struct names owners = {0};
     AUTO(refused_release) struct refused refused = {0};
     AUTO(names_release) struct names spaces = {0};
     AUTO(str_free)
     char *sql = str_fmt(roles_sql, conn_version(target) >= 160000 ? "SET" : "MEMBER");
-    if (!ask_names(target, facts, "O", sql, &owners, err) ||
-        !ask_names(target, facts, "A", sql, &refused.grantees, err) ||
-        !ask_names(target, facts, "G", sql, &refused.grantors, err) ||
+    if ((!limits->without_owners && !ask_names(target, facts, "O", sql, &owners, err)) ||
+        (!limits->without_privileges &&
+         (!ask_names(target, facts, "A", sql, &refused.grantees, err) ||
+          !ask_names(target, facts, "G", sql, &refused.grantors, err))) ||
         !ask_names(target, facts, "PU", sql, &refused.others, err) ||
         !ask_names(target, facts, "T", tablespaces_sql, &spaces, err) ||
         !mark_mappings(target, toc, err))
         return false;
-    *ret_limits = (struct present_limits){
-        .without_owners = owners.missing.count || owners.unusable.count,
-        .without_tablespaces = spaces.missing.count || spaces.unusable.count,
-    };
+    limits->without_owners |= owners.missing.count || owners.unusable.count;
+    limits->without_tablespaces |= spaces.missing.count || spaces.unusable.count;
     warn_all(&owners, &refused, &spaces, warnings);
     leave_out_refused(facts, &refused, toc, warnings);
     return true;

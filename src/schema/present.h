@@ -16,11 +16,13 @@ bool present_ask(struct conn *target, struct toc *toc, struct err *err);
 /* What must be done without on this target. */
 struct present_limits {
     bool without_owners;
+    bool without_privileges;
     bool without_tablespaces;
 };
 
-/* Roles and tablespaces that the target lacks or its user may not use. Privileges, policies and
- * user mappings of such roles are marked in toc as left out, mappings that exist as present. What
- * is done otherwise is added to warnings. */
+/* Adds to limits; what stands there already is wanted, and not asked about. Roles and tablespaces
+ * that the target lacks or its user may not use. Privileges, policies and user mappings of such
+ * roles are marked in toc as left out, mappings that exist as present. What is done otherwise is
+ * added to warnings. */
 bool present_limits(struct conn *target, const struct facts *facts, struct toc *toc,
-                    struct present_limits *ret_limits, struct strv *warnings, struct err *err);
+                    struct present_limits *limits, struct strv *warnings, struct err *err);

@@ -202,6 +202,8 @@ static bool run_restore(const struct schema_job *job, int version, enum schema_s
         command_addf(&command, "--jobs=%d", job->jobs);
     if (limits->without_owners)
         command_add(&command, "--no-owner");
+    if (limits->without_privileges)
+        command_add(&command, "--no-privileges");
     if (limits->without_tablespaces)
         command_add(&command, "--no-tablespaces");
     command_addf(&command, "--use-list=%s", list);
@@ -260,7 +262,8 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
     AUTO(str_free) char *list_path = command_file(job, list_name);
     AUTO(strv_release) struct strv repeated = STRV_INIT; /* said by the first stage */
     struct strv *warnings = stage == SCHEMA_TABLES ? &job->warnings : &repeated;
-    struct present_limits limits;
+    struct present_limits limits = {.without_owners = job->without_owners,
+                                    .without_privileges = job->without_privileges};
     facts_apply(facts, toc);
     if (!end_leftovers(job, target, err) || !present_ask(target, toc, err) ||
         !present_limits(target, facts, toc, &limits, warnings, err) ||
@@ -281,7 +284,7 @@ bool schema_restore(struct schema_job *job, struct conn *target, enum schema_sta
     strv_release(&job->warnings);
     if (!read_toc(job, &toc, err) || !facts_load(facts_path, &facts, err) ||
         !restore_entries(job, target, stage, &toc, &facts, err) ||
-        (stage == SCHEMA_KEYS && !refresh_views(job, target, &toc, err)))
+        (stage == SCHEMA_KEYS && !job->without_rows && !refresh_views(job, target, &toc, err)))
         return err_wrap(err, "could not restore the schema (%s)", stage_names[stage]);
     return true;
 }

@@ -29,6 +29,9 @@ struct schema_job {
     const struct stop *stop;
     int64_t index_memory; /* bytes for one index build; 0: the target's default */
     int jobs;             /* index builds at the same time */
+    bool without_owners;  /* what is made belongs to the target's user */
+    bool without_privileges;
+    bool without_rows; /* materialised views stay empty */
 
     struct strv left_out; /* owned; for the log, from schema_dump(): what a selection leaves out */
     struct strv warnings; /* owned; for the log, from schema_restore(): what was done otherwise */
