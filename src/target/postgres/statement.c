@@ -62,6 +62,23 @@ static void put_table(struct buf *sql, const struct destination *destination)
     quote_qualified(sql, destination->relation->schema, destination->relation->name);
 }
 
+/* The key, with the operators of the index that carries it: with an empty search_path a bare "="
+ * may be another operator (citext). */
+static void put_key(const struct destination *destination, struct statement *statement,
+                    struct buf *sql, bool is_old)
+{
+    const struct relation *relation = destination->relation;
+    const char *glue = "";
+    for (size_t i = 0; i < relation->column_count; i++) {
+        if (!destination->columns[i].equal)
+            continue;
+        quote_add(sql, "%s%I %s ", glue, relation->columns[i].name, destination->columns[i].equal);
+        put_param(statement, sql, i, is_old || !statement->has_new[i]);
+        buf_fmt(sql, "::%s", destination->columns[i].type_name);
+        glue = " AND ";
+    }
+}
+
 static void put_column_names(const struct relation *relation, struct buf *sql)
 {
     for (size_t i = 0; i < relation->column_count; i++)
@@ -97,6 +114,23 @@ static void put_keep(const struct destination *destination, struct statement *st
     statement->answer = ANSWER_KEPT;
 }
 
+/* Whether the row is new. A partition with its columns in another order has no xmax to show; there
+ * a look at the table as it was before the statement tells, for the price of a second search. */
+static void put_is_new(const struct destination *destination, struct statement *statement,
+                       struct buf *sql)
+{
+    buf_puts(sql, " RETURNING ");
+    if (!destination->is_partitioned) {
+        buf_puts(sql, "xmax OPERATOR(pg_catalog.=) 0");
+        return;
+    }
+    buf_puts(sql, "NOT EXISTS (SELECT FROM ");
+    put_table(sql, destination);
+    buf_puts(sql, " WHERE ");
+    put_key(destination, statement, sql, false);
+    buf_putc(sql, ')');
+}
+
 /* Key columns are set too: what is equal may still be written differently. A GENERATED ALWAYS
  * identity column cannot be set: a row that has another value in it is not overwritten. */
 static void put_overwrite(const struct destination *destination, struct statement *statement,
@@ -122,8 +156,8 @@ static void put_overwrite(const struct destination *destination, struct statemen
     }
     buf_puts(sql, " ON CONFLICT");
     put_arbiter(destination, sql);
-    buf_fmt(sql, " DO UPDATE SET %s%s RETURNING xmax OPERATOR(pg_catalog.=) 0", set.data,
-            buf_text(&guard));
+    buf_fmt(sql, " DO UPDATE SET %s%s", set.data, buf_text(&guard));
+    put_is_new(destination, statement, sql);
     statement->answer = ANSWER_UPSERT;
 }
 
@@ -154,23 +188,6 @@ static void put_insert(const struct destination *destination, enum on_conflict p
     case CONFLICT_UPDATE:
         put_overwrite(destination, statement, sql);
         break;
-    }
-}
-
-/* The key, with the operators of the index that carries it: with an empty search_path a bare "="
- * may be another operator (citext). */
-static void put_key(const struct destination *destination, struct statement *statement,
-                    struct buf *sql, bool is_old)
-{
-    const struct relation *relation = destination->relation;
-    const char *glue = "";
-    for (size_t i = 0; i < relation->column_count; i++) {
-        if (!destination->columns[i].equal)
-            continue;
-        quote_add(sql, "%s%I %s ", glue, relation->columns[i].name, destination->columns[i].equal);
-        put_param(statement, sql, i, is_old || !statement->has_new[i]);
-        buf_fmt(sql, "::%s", destination->columns[i].type_name);
-        glue = " AND ";
     }
 }
 
