@@ -42,6 +42,16 @@ const struct command_row command_table[] = {
      .text = "Removes the slot and the publication from the source and trunkline's own schema from "
              "the\n"
              "target, and says what was removed. The copied tables stay."},
+    {.name = "check",
+     .run = cmd_check,
+     .command = COMMAND_CHECK,
+     .usage = "--source URL --target URL [OPTION]...",
+     .summary = "say what would stop run, and what mends it",
+     .text = "Looks at both servers for all that run would refuse, and for what is worth knowing "
+             "before it.\n"
+             "Each finding comes with the SQL or the setting that mends it. Nothing is changed. "
+             "Exit code 0:\n"
+             "nothing found, 1: something found."},
     {.name = "verify",
      .run = cmd_verify,
      .command = COMMAND_VERIFY,

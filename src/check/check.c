@@ -1,0 +1,298 @@
+/* The order of the checks, and the context they share. See check.h.
+ *
+ * A check whose server cannot be reached is left out; the others go on, so that all findings come
+ * at once. A check that fails by itself becomes a finding. */
+#include "check/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "check/inside.h"
+#include "pg/lsn.h"
+#include "pg/url.h"
+#include "schema/array.h"
+
+enum { NAMES_SHOWN = 10 };
+
+enum need {
+    SOURCE = 1 << 0,   /* a connection to it */
+    TARGET = 1 << 1,   /* a connection to it */
+    TABLES = 1 << 2,   /* the selected tables */
+    FOLLOWS = 1 << 3,  /* changes are followed */
+    COPIES = 1 << 4,   /* rows are copied */
+    THERE = 1 << 5,    /* the tables of the target */
+    CREATION = 1 << 6, /* something has still to be created: the copy is not complete */
+};
+
+void check_error(struct check *check, const char *code, char *take_text, char *take_hint)
+{
+    findings_add(&check->findings, FINDING_ERROR, code, take_text, take_hint);
+}
+
+void check_warning(struct check *check, const char *code, char *take_text, char *take_hint)
+{
+    findings_add(&check->findings, FINDING_WARNING, code, take_text, take_hint);
+}
+
+/* --- names --- */
+
+void names_add(struct names *names, const char *name, const char *sql)
+{
+    if (names->count++ < NAMES_SHOWN)
+        buf_fmt(&names->text, "%s%s", names->count > 1 ? ", " : "", name);
+    if (sql)
+        buf_fmt(&names->sql, "%s%s", names->sql.len ? "; " : "", sql);
+}
+
+const char *names_end(struct names *names)
+{
+    if (names->count > NAMES_SHOWN)
+        buf_fmt(&names->text, " and %zu more", names->count - NAMES_SHOWN);
+    return buf_text(&names->text);
+}
+
+void names_release(struct names *names)
+{
+    buf_release(&names->text);
+    buf_release(&names->sql);
+}
+
+/* --- what the run will do --- */
+
+bool check_follows(const struct check *check)
+{
+    return check->settings->mode != MODE_SNAPSHOT;
+}
+
+bool check_copies(const struct check *check)
+{
+    return check->settings->mode != MODE_REPLICATION;
+}
+
+bool check_publishes(const struct check *check)
+{
+    return check_follows(check) && !check->settings->publication_name[0];
+}
+
+bool check_makes_schema(const struct check *check)
+{
+    return check_copies(check) && check->settings->snapshot_content != SNAPSHOT_DATA;
+}
+
+bool check_is_fresh(const struct check *check)
+{
+    return !check->is_known || check->pipeline.phase < KEEPER_TABLES;
+}
+
+char *check_oids(const struct check *check)
+{
+    struct buf oids = BUF_INIT;
+    for (size_t i = 0; i < check->tables.count; i++)
+        array_add_oid(&oids, check->tables.items[i].oid);
+    (void)array_end(&oids);
+    return buf_take(&oids);
+}
+
+/* --- the context --- */
+
+static bool open_side(struct check *check, bool is_source, struct conn **ret_conn, struct err *err)
+{
+    const struct settings *settings = check->settings;
+    AUTO(str_free)
+    char *prefix = settings->slot[0] ? slot_session_prefix(settings->slot) : str_dup("trunkline::");
+    AUTO(str_free) char *name = str_fmt("%scheck", prefix);
+    struct conn_options options = {
+        .url = is_source ? settings->source : settings->target,
+        .what = is_source ? "source" : "target",
+        .application_name = name,
+        .connect_timeout_ms = (int)settings->connect_timeout_ms,
+        .tcp_user_timeout_ms = (int)settings->tcp_user_timeout_ms,
+        .stop = check->stop,
+    };
+    return conn_open(&options, ret_conn, err);
+}
+
+static bool open_source(struct check *check, struct err *err)
+{
+    if (!open_side(check, true, &check->source, err))
+        return pooler_refused(check, "source", err);
+    check->source_version = conn_version(check->source);
+    return conn_text(check->source, "SELECT pg_catalog.quote_ident(current_user)",
+                     &check->source_role, err) &&
+           conn_text(check->source, "SELECT pg_catalog.current_database()", &check->database, err);
+}
+
+static bool open_target(struct check *check, struct err *err)
+{
+    if (!open_side(check, false, &check->target, err))
+        return pooler_refused(check, "target", err);
+    check->target_version = conn_version(check->target);
+    return conn_text(check->target, "SELECT pg_catalog.quote_ident(current_user)",
+                     &check->target_role, err);
+}
+
+static bool find_names(struct check *check, struct err *err)
+{
+    const struct settings *settings = check->settings;
+    check->ref.schema = settings->keeper_schema;
+    if (!settings->slot[0] && !check->database)
+        return true;
+    check->slot = settings->slot[0] ? str_dup(settings->slot)
+                                    : str_fmt("%s_%s_slot", settings->program, check->database);
+    check->ref.slot = check->slot;
+    check->publication =
+        str_dup(settings->publication_name[0] ? settings->publication_name : check->slot);
+    check->name_prefix = slot_session_prefix(check->slot);
+    /* The rule of PostgreSQL's ReplicationSlotValidateName. */
+    size_t good = strspn(check->slot, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    if (!check->slot[good] && good <= 63)
+        return true;
+    (void)err_set(err, ERR_CONFIG, "\"%s\" cannot be the name of a slot", check->slot);
+    return err_hint(err, "give one with --slot: lower case letters, digits and underscores, "
+                         "63 at most");
+}
+
+static bool is_selected(const struct table *table, void *arg)
+{
+    struct check *check = arg;
+    struct selected names = {table->schema, table->name, table->root_schema, table->root_name};
+    return selection_covers(&check->selection, &names);
+}
+
+static bool read_tables(struct check *check, struct err *err)
+{
+    if (!catalog_tables(check->source, check->ref.schema, &check->tables, err))
+        return false;
+    table_list_filter(&check->tables, is_selected, check);
+    check->has_tables = true;
+    return true;
+}
+
+static bool check_tools(struct check *check, struct err *err)
+{
+    return !check_makes_schema(check) ||
+           schema_tools_find(check->settings->pg_bindir, check->source_version,
+                             check->target_version, &check->tools, err);
+}
+
+/* --- all of it --- */
+
+struct step {
+    const char *code; /* of the finding that its failure is */
+    check_function *run;
+    unsigned needs;
+};
+
+/* The first error is what a run refuses with: causes come before what follows from them. */
+static const struct step steps[] = {
+    {"source_connection", open_source, 0},
+    {"target_connection", open_target, 0},
+    {"source_pooler", check_source_pooler, SOURCE},
+    {"target_pooler", check_target_pooler, TARGET},
+    {"source_server", check_source_server, SOURCE},
+    {"target_server", check_target_server, TARGET},
+    {"slot_name", find_names, 0},
+    {"replication_role", check_replicates, SOURCE | FOLLOWS},
+    {"slot", check_slot, SOURCE | FOLLOWS},
+    {"capacity", check_capacity, SOURCE | FOLLOWS},
+    {"output_plugin_libraries", check_plugins, SOURCE | FOLLOWS},
+    {"replication_connection", check_replication, SOURCE},
+    {"same_database", check_same, SOURCE | TARGET},
+    {"keeper", check_keeper, TARGET},
+    {"slot_in_use", check_slot_use, SOURCE | FOLLOWS},
+    {"publication", check_foreign, SOURCE | TARGET | FOLLOWS},
+    {"source_catalog", read_tables, SOURCE},
+    {"target_catalog", check_target_catalog, TARGET},
+    {"replica_role", check_triggers, TARGET | TABLES},
+    {"tables", check_patterns, TABLES | CREATION},
+    {"partition", check_partitions, TABLES | CREATION},
+    {"replica_identity", check_identities, TABLES | FOLLOWS | CREATION},
+    {"schema_privilege", check_schema_usage, SOURCE | TABLES | COPIES | CREATION},
+    {"select_privilege", check_readable, SOURCE | TABLES | COPIES | CREATION},
+    {"row_security", check_row_security, SOURCE | TABLES | COPIES | CREATION},
+    {"owner", check_owners, SOURCE | TABLES | FOLLOWS | CREATION},
+    {"target_rows", check_target_rows, TARGET | TABLES | THERE | COPIES | CREATION},
+    {"target_table", check_target_tables, TARGET | TABLES | THERE | CREATION},
+    {"source_create_privilege", check_source_create, SOURCE | FOLLOWS | CREATION},
+    {"target_create_privilege", check_target_create, TARGET | CREATION},
+    {"target_privilege", check_target_rights, TARGET | TABLES},
+    {"pg_dump", check_tools, SOURCE | TARGET | CREATION},
+    {"deferrable_key", check_keys, SOURCE | TABLES | FOLLOWS},
+    {"unlogged", check_unlogged, TABLES | FOLLOWS},
+    {"snapshot_fix", check_snapshot_fix, SOURCE | FOLLOWS | CREATION},
+    {"encoding", check_encodings, SOURCE | TARGET | CREATION},
+    {"timeout", check_source_timeouts, SOURCE},
+    {"timeout", check_target_timeouts, TARGET},
+};
+
+static bool settings_can_be_meant(struct check *check, struct err *err)
+{
+    const struct settings *settings = check->settings;
+    if (!url_check(settings->source, "--source", err) ||
+        !url_check(settings->target, "--target", err) ||
+        !selection_read(settings, &check->selection, err))
+        return false;
+    if (!settings->until[0] || strcmp(settings->until, "now") == 0 ||
+        lsn_parse(settings->until, &check->until))
+        return true;
+    (void)err_set(err, ERR_CONFIG, "--until \"%s\" is neither now nor a WAL position",
+                  settings->until);
+    return err_hint(err, "write --until now, or a position such as 0/16B3748");
+}
+
+static bool is_due(const struct check *check, unsigned needs)
+{
+    bool is_complete = check->is_known && check->pipeline.phase == KEEPER_FOLLOWING;
+    return (!(needs & SOURCE) || check->source) && (!(needs & TARGET) || check->target) &&
+           (!(needs & TABLES) || check->has_tables) &&
+           (!(needs & THERE) || check->has_target_tables) &&
+           (!(needs & FOLLOWS) || check_follows(check)) &&
+           (!(needs & COPIES) || check_copies(check)) && (!(needs & CREATION) || !is_complete);
+}
+
+static void drop_if_lost(struct conn **conn)
+{
+    if (*conn && conn_is_lost(*conn))
+        conn_free(conn);
+}
+
+bool check_run(struct check *check, const struct settings *settings, const struct stop *stop,
+               struct err *err)
+{
+    check->settings = settings;
+    check->stop = stop;
+    if (!settings_can_be_meant(check, err))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        struct err why = {0};
+        if (!is_due(check, steps[i].needs) || steps[i].run(check, &why))
+            continue;
+        if (why.kind == ERR_STOP)
+            return err_copy(err, &why);
+        findings_add_err(&check->findings, steps[i].code, &why);
+        drop_if_lost(&check->source);
+        drop_if_lost(&check->target);
+    }
+    return true;
+}
+
+void check_release(struct check *check)
+{
+    conn_free(&check->source);
+    conn_free(&check->target);
+    findings_release(&check->findings);
+    str_free(&check->database);
+    str_free(&check->system_id);
+    str_free(&check->slot);
+    str_free(&check->publication);
+    str_free(&check->name_prefix);
+    schema_tools_release(&check->tools);
+    slot_state_release(&check->slot_state);
+    keeper_pipeline_release(&check->pipeline);
+    selection_release(&check->selection);
+    table_list_release(&check->tables);
+    table_list_release(&check->target_tables);
+    str_free(&check->source_role);
+    str_free(&check->target_role);
+}
