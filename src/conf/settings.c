@@ -88,12 +88,34 @@ static void compare(struct reader *r, const struct given *given, const struct gi
                                        given->where, first->origin, setting->name));
 }
 
-/* What is empty sets nothing beside a value of the same level. */
-static void apply_level(struct reader *r, const struct given_list *level)
+/* An empty variable is how shells and compose files write one that is not set; of texts and lists
+ * it is the empty value as well. */
+static bool is_unset(const struct given *given)
 {
-    for (size_t i = 0; i < level->count; i++) {
-        const struct given *given = &level->items[i];
-        const struct given *first = given_find(level, given->index, NULL);
+    switch (settings_table[given->index].type) {
+    case SETTING_STRING:
+    case SETTING_URL:
+    case SETTING_LIST:
+        return false;
+    case SETTING_BOOL:
+    case SETTING_INT:
+    case SETTING_BYTES:
+    case SETTING_DURATION:
+    case SETTING_ENUM:
+        return *given->value == '\0';
+    }
+    return false;
+}
+
+/* What is empty sets nothing beside a value of the same level. */
+static void apply_level(struct reader *r, enum level level)
+{
+    const struct given_list *list = &r->levels[level];
+    for (size_t i = 0; i < list->count; i++) {
+        const struct given *given = &list->items[i];
+        const struct given *first = given_find(list, given->index, NULL);
+        if (level != LEVEL_FLAGS && is_unset(given))
+            continue;
         if (!first || first == given)
             apply(r, given);
         else if (*given->value)
@@ -136,8 +158,8 @@ static void read_files(struct reader *r)
     if (r->config)
         read_file(r);
     read_environment(r);
-    for (size_t i = 0; i < LEVEL_COUNT; i++)
-        apply_level(r, &r->levels[i]);
+    for (int level = LEVEL_FILE; level < LEVEL_COUNT; level++)
+        apply_level(r, (enum level)level);
 }
 
 bool settings_read(struct settings *s, unsigned command, int argc, char **argv,

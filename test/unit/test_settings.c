@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/macros.h"
@@ -21,6 +20,7 @@
 #include "conf/setting.h"
 #include "conf/settings.h"
 #include "conf/suggest.h"
+#include "settings_reader.h"
 
 #define SOURCE "--source=postgres://u@h/a"
 #define TARGET "--target=postgres://u@h/b"
@@ -57,23 +57,6 @@ static void expect_error(unsigned command, const char *line, const char *text)
     assert_int_equal(err.kind, ERR_CONFIG);
     if (!strstr(err.text, text))
         fail_msg("%s: \"%s\" lacks \"%s\"", line, err.text, text);
-}
-
-/* A file of that text, removed by the caller. */
-static char *write_file(const char *text)
-{
-    char *path = str_dup("/tmp/trunkline-test-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    (void)close(fd);
-    return path;
-}
-
-static void remove_file(char **path)
-{
-    (void)unlink(*path);
-    str_free(path);
 }
 
 static void close_file(FILE **file)
@@ -318,8 +301,9 @@ static void defaults_are_those_of_the_table(void **state)
 static void flags_win_over_environment_over_file(void **state)
 {
     AUTO(remove_file)
-    char *path = write_file("TRUNKLINE_COPIERS=2\nTRUNKLINE_PART_SIZE=1MB\n"
-                            "export TRUNKLINE_SLOT='from_file'\nOTHER_PROGRAM=x\n");
+    char *path = write_text("TRUNKLINE_COPIERS=2\nTRUNKLINE_PART_SIZE=1MB\n"
+                            "export TRUNKLINE_SLOT='from_file'\nOTHER_PROGRAM=x\n",
+                            "");
     AUTO(str_free) char *line = str_fmt("-c %s --copiers 9 " SOURCE " " TARGET, path);
     AUTO(settings_release) struct settings s = SETTINGS_INIT;
     struct err err = {0};
@@ -346,14 +330,15 @@ static void flags_win_over_environment_over_file(void **state)
 static void all_mistakes_of_a_file_are_reported_at_once(void **state)
 {
     AUTO(remove_file)
-    char *path = write_file("TRUNKLINE_COPIRES=2\n"
+    char *path = write_text("TRUNKLINE_COPIRES=2\n"
                             "  TRUNKLINE_COPIERS=100\n"
                             "TRUNKLINE_XYZZY=1\n"
                             "TRUNKLIN_SLOT=a\n"
                             "TRUNKLINE_QUEUE_BYTES=lots\n"
                             "TRUNKLINE_SLOT=a\nTRUNKLINE_SLOT=b\n"
                             "TRUNKLINE_SOURCE=mysql://u:SECRET@h/d\n"
-                            "TRUNKLINE_TABLES=a.b.c\n");
+                            "TRUNKLINE_TABLES=a.b.c\n",
+                            "");
     static const char *const expected[] = {
         ":1:1: unknown setting TRUNKLINE_COPIRES; did you mean TRUNKLINE_COPIERS?",
         ":2:21: TRUNKLINE_COPIERS: 100 is out of range (1 to 64)",
@@ -380,7 +365,7 @@ static void each_mistake_is_a_text_of_its_own(void **state)
     AUTO(buf_release) struct buf text = BUF_INIT;
     for (int i = 0; i < 50; i++)
         buf_fmt(&text, "TRUNKLINE_UNKNOWN_%d=1\n", i);
-    AUTO(remove_file) char *path = write_file(buf_text(&text));
+    AUTO(remove_file) char *path = write_text(buf_text(&text), "");
     AUTO(str_free) char *line = str_fmt("-c%s", path);
     AUTO(settings_release) struct settings s = SETTINGS_INIT;
     AUTO(strv_release) struct strv problems = STRV_INIT;
@@ -609,9 +594,6 @@ int main(void)
         cmocka_unit_test(help_names_every_option_of_the_command),
         cmocka_unit_test(commands_end_with_2_on_a_mistake),
     };
-    for (size_t i = 0; i < settings_count; i++) { /* what the caller has set must not matter */
-        AUTO(str_free) char *env = setting_env(&settings_table[i]);
-        (void)unsetenv(env);
-    }
+    clear_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
