@@ -353,14 +353,45 @@ static bool check_database_rights(struct conn *conn, const char *what, struct er
                     rows_text(rows, 0, 1));
 }
 
+/* Whether a foreign key or a trigger of the user's is active in the database: on the source because
+ * the copy will make it on the target. */
+static bool has_triggers(struct conn *conn, const char *keeper, bool *ret_has, struct err *err)
+{
+    const char *params[] = {keeper};
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query_params(conn,
+                           "SELECT FROM pg_catalog.pg_trigger t"
+                           " JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
+                           " LEFT JOIN pg_catalog.pg_constraint k ON k.oid = t.tgconstraint"
+                           " WHERE t.tgenabled <> 'D' AND c.relnamespace IS DISTINCT FROM"
+                           " pg_catalog.to_regnamespace(pg_catalog.quote_ident($1))::oid"
+                           " AND (NOT t.tgisinternal OR k.contype = 'f') LIMIT 1",
+                           1, params, &rows, err))
+        return false;
+    *ret_has = rows_count(rows) > 0;
+    return true;
+}
+
+/* Demanded, the replica role must be had; under auto only when something would act without it. */
 static bool check_replica_role(const struct check *check, struct err *err)
 {
+    enum disable_triggers wish = check->engine->settings->disable_triggers;
+    const char *keeper = check->engine->ref.schema;
+    bool acts_here = false;
+    bool acts_there = false;
     struct err why = {0};
+    if (wish == TRIGGERS_FIRE)
+        return true;
     if (conn_exec(check->target, "BEGIN; SET LOCAL session_replication_role = replica; ROLLBACK",
                   &why))
         return true;
     struct err ignored = {0};
     (void)conn_exec(check->target, "ROLLBACK", &ignored);
+    if (!has_triggers(check->source, keeper, &acts_here, err) ||
+        !has_triggers(check->target, keeper, &acts_there, err))
+        return false;
+    if (wish == TRIGGERS_AUTO && !acts_here && !acts_there)
+        return true;
     AUTO(str_free) char *role = NULL;
     if (!conn_text(check->target, "SELECT pg_catalog.quote_ident(current_user)", &role, err))
         return false;

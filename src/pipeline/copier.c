@@ -119,6 +119,7 @@ static bool copier_open(struct copier *copier, struct err *err)
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,
         .metrics = engine->metrics,
+        .disable_triggers = engine->settings->disable_triggers,
     };
     return engine_connect(engine, true, "copier", &copier->source, err) &&
            postgres_open(&options, &copier->target, err);

@@ -384,6 +384,11 @@ static bool follow_on(struct session *session, struct err *err)
 
 /* --- a session --- */
 
+static void note_conflict(const char *text)
+{
+    log_warn("%s", text);
+}
+
 static bool open_target(struct session *session, struct err *err)
 {
     struct engine *engine = session->engine;
@@ -397,6 +402,9 @@ static bool open_target(struct session *session, struct err *err)
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,
         .metrics = engine->metrics,
+        .on_conflict = engine->settings->on_conflict,
+        .disable_triggers = engine->settings->disable_triggers,
+        .note = note_conflict,
     };
     return keeper_tables(engine->keeper, &engine->ref, &session->tables, err) &&
            handover_new(&session->tables, &engine->pipeline, &session->handover, err) &&
