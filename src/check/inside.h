@@ -57,3 +57,15 @@ check_function check_patterns, check_partitions, check_identities, check_keys, c
 /* target.c; the first one reads what the others need. */
 check_function check_target_catalog, check_target_rows, check_target_tables, check_target_rights,
     check_triggers;
+
+/* publications.c */
+check_function check_own_publication, check_other_publications;
+
+/* lacks.c */
+check_function check_extensions, check_collations, check_roles;
+
+/* types.c */
+check_function check_types;
+
+/* busy.c */
+check_function check_transactions, check_prepared;

@@ -1,7 +1,6 @@
 /* What every command with settings begins with. */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -11,8 +10,8 @@
 /* One part of a URL as libpq would complete it; NULL: libpq's own default. Owned by the caller. */
 static char *part_of(const char *url, const char *keyword, const char *variable)
 {
-    char *part = url_part(url, keyword);
-    return part && *part ? part : (free(part), str_dup(getenv(variable)));
+    AUTO(str_free) char *part = url_part(url, keyword);
+    return part && *part ? TAKE(part) : str_dup(getenv(variable));
 }
 
 /* A database without a name is called like the user. */
@@ -22,9 +21,10 @@ static char *database_of(const char *url)
     return name ? name : part_of(url, "user", "PGUSER");
 }
 
+/* NULL is a default, and the same for both. */
 static bool is_same(const char *a, const char *b)
 {
-    return a && b ? strcasecmp(a, b) == 0 : a == b;
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 static bool is_same_database(const char *a, const char *b)
@@ -35,9 +35,8 @@ static bool is_same_database(const char *a, const char *b)
     AUTO(str_free) char *port_b = part_of(b, "port", "PGPORT");
     AUTO(str_free) char *name_a = database_of(a);
     AUTO(str_free) char *name_b = database_of(b);
-    bool is_same_port = is_same(port_a ? port_a : "5432", port_b ? port_b : "5432");
-    return is_same(host_a, host_b) && is_same_port &&
-           (name_a ? name_b && !strcmp(name_a, name_b) : !name_b);
+    return is_same(host_a, host_b) && is_same(name_a, name_b) &&
+           is_same(port_a ? port_a : "5432", port_b ? port_b : "5432");
 }
 
 /* The store of snapshots is accepted as another name of the source, and as nothing else. */

@@ -22,6 +22,15 @@ static int cmd_faults(const char *program UNUSED, int argc UNUSED, char **argv U
 #endif
 
 const struct command_row command_table[] = {
+    {.name = "init",
+     .run = cmd_init,
+     .command = COMMAND_INIT,
+     .usage = "--source URL [--slot NAME] [OPTION]...",
+     .summary = "make what following needs on the source",
+     .text =
+         "Makes a schema for the program's own state, publications for the tables and, last, the\n"
+         "replication slot, which holds the WAL from then on. Can be repeated. `run` in the mode\n"
+         "replication begins where the slot was made; with a copy no init is needed."},
     {.name = "run",
      .run = cmd_run,
      .command = COMMAND_RUN,
@@ -89,6 +98,7 @@ const struct command_row command_table[] = {
      .usage = "",
      .summary = "show the version",
      .text = "Shows the version."},
+    {.name = "reference", .run = cmd_reference},
 #ifdef FAULT_POINTS
     {.name = "faults", .run = cmd_faults},
 #endif

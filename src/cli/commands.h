@@ -8,12 +8,14 @@
 
 #include "conf/settings.h"
 
+int cmd_init(const char *program, int argc, char **argv);
 int cmd_run(const char *program, int argc, char **argv);
 int cmd_tear_down(const char *program, int argc, char **argv);
 int cmd_check(const char *program, int argc, char **argv);
 int cmd_verify(const char *program, int argc, char **argv);
 int cmd_demo(const char *program, int argc, char **argv);
 int cmd_config(const char *program, int argc, char **argv);
+int cmd_reference(const char *program, int argc, char **argv);
 int cmd_help(const char *program, int argc, char **argv);
 
 /* One command, as main() calls it and as help and reference describe it. */

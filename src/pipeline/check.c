@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "keeper/source_keeper.h"
 #include "pg/lsn.h"
 #include "pg/quote.h"
 #include "pg/replication.h"
@@ -152,7 +153,6 @@ static bool check_pipeline(struct check *check, struct err *err)
 {
     struct engine *engine = check->engine;
     const struct keeper_pipeline *kept = &engine->pipeline;
-    AUTO(str_free) char *patterns = selection_text(engine->settings);
     if (strcmp(kept->slot, engine->slot) != 0)
         return differs("slot", kept->slot, engine->slot, err);
     if (strcmp(kept->system_id, engine->system_id) != 0)
@@ -165,11 +165,6 @@ static bool check_pipeline(struct check *check, struct err *err)
                       engine->timeline, kept->timeline);
         return err_hint(err, "the source was restored from an older state: remove the pipeline "
                              "with tear-down, empty the target and copy again");
-    }
-    if (strcmp(kept->patterns, patterns) != 0) {
-        (void)err_set(err, ERR_CONFIG, "this pipeline was made with --tables \"%s\", not \"%s\"",
-                      kept->patterns, patterns);
-        return err_hint(err, "start it as it was, or remove it with tear-down first");
     }
     return true;
 }
@@ -216,7 +211,13 @@ static bool refuse_foreign(const struct check *check, struct err *err)
                            "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", 1, params,
                            &rows, err))
         return false;
-    if (rows_count(rows) == 0)
+    AUTO(source_pipeline_release) struct source_pipeline init = {0};
+    bool is_initialised = false;
+    if (rows_count(rows) == 0 || engine->settings->publication_name[0])
+        return true;
+    if (!source_keeper_find(check->source, &engine->ref, &is_initialised, &init, err))
+        return false;
+    if (is_initialised) /* init made it; whose it is, prepare.c finds out */
         return true;
     (void)err_set(err, ERR_CONFIG,
                   "publication \"%s\" exists on the source, but this target's keeper does not "
@@ -483,18 +484,14 @@ static bool check_names(struct engine *engine, struct conn *source, struct err *
     str_free(&engine->database);
     if (!conn_text(source, "SELECT pg_catalog.current_database()", &engine->database, err))
         return false;
-    str_set(&engine->slot, engine->settings->slot[0]
-                               ? str_dup(engine->settings->slot)
-                               : str_fmt("trunkline_%s_slot", engine->database));
-    /* The rule of PostgreSQL's ReplicationSlotValidateName. */
-    size_t good = strspn(engine->slot, "abcdefghijklmnopqrstuvwxyz0123456789_");
-    if (engine->slot[good] || good > 63) {
-        (void)err_set(err, ERR_CONFIG, "\"%s\" cannot be the name of a slot", engine->slot);
-        return err_hint(err, "give one with --slot: lower case letters, digits and underscores, "
-                             "63 at most");
-    }
+    str_free(&engine->slot);
+    if (!slot_name(engine->settings->slot, engine->settings->program, engine->database,
+                   &engine->slot, err))
+        return false;
     engine->ref = (struct keeper_ref){engine->settings->keeper_schema, engine->slot};
-    str_set(&engine->publication, str_dup(engine->slot));
+    str_set(&engine->publication,
+            str_dup(engine->settings->publication_name[0] ? engine->settings->publication_name
+                                                          : engine->slot));
     str_set(&engine->name_prefix, slot_session_prefix(engine->slot));
     return true;
 }

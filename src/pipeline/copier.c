@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/fault.h"
@@ -13,9 +14,10 @@
 #include "base/mem.h"
 #include "base/queue.h"
 #include "pg/copy.h"
+#include "pipeline/rate.h"
 #include "target/postgres/postgres.h"
 
-enum { WRITE_BYTES = 128 * 1024, RESERVED_CONNECTIONS = 6, COPIERS_MAX = 64 };
+enum { WRITE_BYTES = 128 * 1024, SPARE_CONNECTIONS = 4, COPIERS_MAX = 64 };
 
 /* What a copier reports: a part's outcome, or (part NULL) its own end. */
 struct report {
@@ -30,6 +32,7 @@ struct crew { /* shared by the copiers of one run: queues and immutable values *
     const char *snapshot;
     struct queue *parts;
     struct queue *reports;
+    struct rate *rate; /* shared by lock; NULL: no bound */
 };
 
 struct copier {
@@ -41,11 +44,12 @@ struct copier {
 
 static bool write_gathered(struct copier *copier, struct err *err)
 {
-    struct metrics *metrics = copier->crew->engine->metrics;
+    struct engine *engine = copier->crew->engine;
     if (copier->rows.len == 0)
         return true;
-    metrics_add(metrics, METRIC_COPIED_BYTES, copier->rows.len);
+    metrics_add(engine->metrics, METRIC_COPIED_BYTES, copier->rows.len);
     bool is_good =
+        rate_spend(copier->crew->rate, copier->rows.len, engine->hard, err) &&
         copier->target->ops->part_rows(copier->target, copier->rows.data, copier->rows.len, err);
     buf_reset(&copier->rows);
     return is_good;
@@ -149,35 +153,53 @@ static void *copier_main(void *arg)
 
 /* --- the engine thread's side --- */
 
-static bool free_connections(struct conn *conn, int64_t *ret_free, struct err *err)
+/* What three limits leave: the server's, the database's, the role's. pg_stat_database counts all
+ * sessions for everyone, pg_stat_activity shows each role its own. */
+static const char connections_sql[] =
+    "SELECT least("
+    " pg_catalog.current_setting('max_connections')::int"
+    "  - pg_catalog.current_setting('superuser_reserved_connections')::int"
+    "  - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0)"
+    "  - (SELECT pg_catalog.sum(numbackends) FROM pg_catalog.pg_stat_database),"
+    " CASE WHEN d.datconnlimit >= 0 THEN d.datconnlimit - (SELECT numbackends"
+    "   FROM pg_catalog.pg_stat_database s WHERE s.datid = d.oid) END,"
+    " CASE WHEN r.rolconnlimit >= 0 THEN r.rolconnlimit - (SELECT pg_catalog.count(*)"
+    "   FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid) END)::int,"
+    " (SELECT system_identifier FROM pg_catalog.pg_control_system())"
+    "  || ' ' || pg_catalog.pg_postmaster_start_time()"
+    " FROM pg_catalog.pg_database d, pg_catalog.pg_roles r"
+    " WHERE d.datname = pg_catalog.current_database() AND r.rolname = current_user";
+
+static bool free_connections(struct conn *conn, int64_t *ret_free, char **ret_server,
+                             struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    if (!conn_query(conn,
-                    "SELECT pg_catalog.current_setting('max_connections')::int"
-                    " - pg_catalog.current_setting('superuser_reserved_connections')::int"
-                    " - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity"
-                    "    WHERE backend_type = 'client backend')",
-                    &rows, err))
-        return false;
-    *ret_free = rows_int(rows, 0, 0) - RESERVED_CONNECTIONS;
+    if (!conn_query(conn, connections_sql, &rows, err))
+        return err_wrap(err, "could not count the free connections");
+    *ret_free = rows_int(rows, 0, 0) - SPARE_CONNECTIONS;
+    str_set(ret_server, str_dup(rows_text(rows, 0, 1)));
     return true;
 }
 
-static bool count_copiers(struct engine *engine, size_t parts, int *ret_count, struct err *err)
+bool copiers_count(struct engine *engine, int *ret_count, struct err *err)
 {
     AUTO(conn_free) struct conn *source = NULL;
+    AUTO(str_free) char *source_server = NULL;
+    AUTO(str_free) char *target_server = NULL;
     int64_t source_free = 0;
     int64_t target_free = 0;
     if (!engine_connect(engine, true, "copier", &source, err) ||
-        !free_connections(source, &source_free, err) ||
-        !free_connections(engine->keeper, &target_free, err))
+        !free_connections(source, &source_free, &source_server, err) ||
+        !free_connections(engine->keeper, &target_free, &target_server, err))
         return false;
-    int64_t count = MIN_OF((int64_t)engine->settings->copiers, (int64_t)parts);
-    int64_t capped = MIN_OF(count, MIN_OF(source_free, target_free));
-    if (capped < count)
-        log_warn("only %d of %d copiers: the servers have no more free connections",
-                 (int)MAX_OF(capped, (int64_t)1), (int)count);
-    *ret_count = (int)MIN_OF(MAX_OF(capped, (int64_t)1), (int64_t)COPIERS_MAX);
+    if (strcmp(source_server, target_server) == 0) /* a copier needs two of the same server's */
+        source_free = target_free = MIN_OF(source_free, target_free) / 2;
+    int64_t wanted = settings_copiers(engine->settings);
+    int64_t count = MIN_OF(wanted, MAX_OF(MIN_OF(source_free, target_free), (int64_t)1));
+    if (count < wanted)
+        log_warn("only %d of %d copiers: the %s has no more free connections", (int)count,
+                 (int)wanted, source_free < target_free ? "source" : "target");
+    *ret_count = (int)MIN_OF(count, (int64_t)COPIERS_MAX);
     return true;
 }
 
@@ -231,6 +253,8 @@ static void gather(struct crew *crew, int running, struct tally *tally, struct e
                 (void)err_copy(first, &report->err);
         } else if (report->part) {
             note_part(crew->engine, tally, report);
+            if (report->is_changed && crew->engine->settings->mode == MODE_SNAPSHOT)
+                discard_parts(crew->parts); /* all of it starts again */
         }
         running -= report->part == NULL;
         free(report);
@@ -273,13 +297,15 @@ bool copiers_run(struct engine *engine, const struct table_list *tables,
     int count = 0;
     if (parts->count == 0)
         return true;
-    if (!count_copiers(engine, parts->count, &count, err))
+    if (!copiers_count(engine, &count, err))
         return false;
+    count = (int)MIN_OF((size_t)count, parts->count);
     struct crew crew = {
         .engine = engine,
         .snapshot = snapshot,
         .parts = queue_new(parts->count, parts->count),
         .reports = queue_new(parts->count + COPIERS_MAX, parts->count + COPIERS_MAX),
+        .rate = rate_new(engine->settings->max_rate),
     };
     struct tally tally = {
         .tables = tables,
@@ -292,6 +318,7 @@ bool copiers_run(struct engine *engine, const struct table_list *tables,
     run_crew(&crew, count, &tally, &first);
     queue_free(&crew.parts, NULL);
     queue_free(&crew.reports, free);
+    rate_free(&crew.rate);
     free(tally.left);
     free(tally.rows);
     return first.kind == ERR_NONE || err_copy(err, &first);

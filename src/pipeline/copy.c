@@ -12,28 +12,13 @@
 #include "base/mem.h"
 #include "pg/quote.h"
 #include "pg/types.h"
+#include "pipeline/attempt.h"
 #include "pipeline/copier.h"
-#include "pipeline/engine.h"
-#include "pipeline/hold.h"
 #include "schema/fingerprint.h"
-#include "source/slot.h"
 
 enum { ATTEMPTS_MAX = 50 };
 
-struct attempt {
-    struct engine *engine;
-    struct conn *fresh; /* to the source, outside the snapshot */
-    struct hold hold;
-    bool lacks_some;           /* tables came after the publication was brought in step */
-    struct table_list tables;  /* of the source, under S */
-    struct table_list found;   /* of the target, before the schema is restored */
-    struct table_list target;  /* of the target, after it */
-    struct keeper_tables kept; /* as the keeper has them at the start */
-    struct part_list parts;
-    struct schema_job job;
-};
-
-static void attempt_release(struct attempt *attempt)
+void attempt_release(struct attempt *attempt)
 {
     hold_release(&attempt->hold);
     conn_free(&attempt->fresh);
@@ -62,50 +47,35 @@ static bool is_finished(const struct attempt *attempt, uint32_t oid)
     return kept && kept->is_copied;
 }
 
-struct published {
-    const struct rows *oids;
-    bool lacks_some;
-};
-
-static bool is_published(const struct table *table, void *arg)
+/* A pipeline that follows copies tables that have come since. */
+static bool is_adding(const struct attempt *attempt)
 {
-    struct published *published = arg;
-    if (table->persistence == 'u')
-        return true;
-    for (int i = 0; i < rows_count(published->oids); i++)
-        if (rows_oid(published->oids, i, 0) == table->oid)
-            return true;
-    log_info("%s.%s is not published yet", table->schema, table->name);
-    published->lacks_some = true;
-    return false;
+    return attempt->engine->pipeline.consistent_from != 0;
 }
 
-/* What the publication does not carry must not be copied either: it would stand still. */
-static bool filter_published(struct attempt *attempt, struct err *err)
+/* The others are none of its business any more, whatever has become of them. */
+static bool is_left_alone(const struct attempt *attempt, const struct keeper_table *kept)
 {
-    AUTO(rows_free) struct rows *oids = NULL;
-    const char *params[] = {attempt->engine->publication};
-    if (!conn_query_params(
-            attempt->hold.conn,
-            "SELECT c.oid FROM pg_catalog.pg_class c, pg_catalog.pg_publication p"
-            " WHERE p.pubname = $1 AND c.relkind IN ('r', 'p') AND EXISTS (SELECT"
-            "   FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid ="
-            "   CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::oid"
-            "        ELSE c.oid END)",
-            1, params, &oids, err))
-        return false;
-    struct published published = {.oids = oids};
-    table_list_filter(&attempt->tables, is_published, &published);
-    attempt->lacks_some = published.lacks_some;
-    return true;
+    return is_adding(attempt) && kept->is_copied &&
+           kept->end_lsn <= attempt->engine->pipeline.consistent_from;
 }
 
-static bool read_tables(struct attempt *attempt, struct err *err)
+static bool is_copys(const struct table *table, void *arg)
+{
+    const struct attempt *attempt = arg;
+    const struct keeper_table *kept = keeper_table_find(&attempt->kept, table->oid);
+    return !kept || !is_left_alone(attempt, kept);
+}
+
+bool attempt_read_tables(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
-    return engine_tables(engine, attempt->hold.conn, &attempt->tables, err) &&
-           filter_published(attempt, err) &&
-           catalog_tables(engine->keeper, engine->ref.schema, &attempt->found, err);
+    if (!engine_tables(engine, attempt->hold.conn, &attempt->tables, err) ||
+        !engine_filter_published(engine, attempt->hold.conn, &attempt->tables, &attempt->lacks_some,
+                                 err))
+        return false;
+    table_list_filter(&attempt->tables, is_copys, attempt);
+    return catalog_tables(engine->keeper, engine->ref.schema, &attempt->found, err);
 }
 
 /* --- the snapshot --- */
@@ -115,9 +85,7 @@ static bool read_tables(struct attempt *attempt, struct err *err)
 static bool unfinished_oids(struct attempt *attempt, struct buf *oids, struct err *err)
 {
     AUTO(table_list_release) struct table_list now = TABLE_LIST_INIT;
-    if (!engine_tables(attempt->engine, attempt->fresh, &now, err) ||
-        !engine_check_identity(&now, err) ||
-        !publication_extend(attempt->fresh, attempt->engine->publication, &now, err))
+    if (!engine_publish(attempt->engine, attempt->fresh, &now, err))
         return false;
     buf_putc(oids, '{');
     for (size_t i = 0; i < now.count; i++) {
@@ -162,16 +130,20 @@ static void fill_job(struct attempt *attempt)
         .work_dir = engine->work_dir,
         .tools = &engine->tools,
         .selected =
-            !selection_is_all(&engine->selection) || attempt->lacks_some ? &attempt->tables : NULL,
+            !selection_is_all(&engine->selection) || attempt->lacks_some || is_adding(attempt)
+                ? &attempt->tables
+                : NULL,
         .stop = engine->hard,
         .index_memory = engine->settings->index_memory,
-        .jobs = engine->settings->copiers,
+        .without_owners = engine->settings->no_owner,
+        .without_privileges = engine->settings->no_privileges,
+        .without_rows = engine->settings->snapshot_content == SNAPSHOT_SCHEMA,
     };
 }
 
 /* pg_dump reads some definitions from the catalog of now, whatever its snapshot: when DDL ran in
  * between, its result is thrown away. */
-static bool dump_schema(struct attempt *attempt, bool *ret_is_good, struct err *err)
+bool attempt_dump(struct attempt *attempt, bool *ret_is_good, struct err *err)
 {
     AUTO(str_free) char *then = NULL;
     AUTO(str_free) char *now = NULL;
@@ -194,8 +166,10 @@ static bool dump_schema(struct attempt *attempt, bool *ret_is_good, struct err *
     return !*ret_is_good || schema_dump_keep(&attempt->job, err);
 }
 
-static bool restore(struct attempt *attempt, enum schema_stage stage, struct err *err)
+bool attempt_restore(struct attempt *attempt, enum schema_stage stage, struct err *err)
 {
+    if (stage == SCHEMA_INDEXES && !copiers_count(attempt->engine, &attempt->job.jobs, err))
+        return false;
     bool is_good = schema_restore(&attempt->job, attempt->engine->keeper, stage, err);
     log_lists(&attempt->job);
     return is_good;
@@ -216,7 +190,7 @@ static bool drop_altered(struct attempt *attempt, struct err *err)
 {
     for (size_t i = 0; i < attempt->kept.count; i++) {
         const struct keeper_table *kept = &attempt->kept.items[i];
-        if (!kept->is_ours || is_as_planned(attempt, kept))
+        if (!kept->is_ours || is_left_alone(attempt, kept) || is_as_planned(attempt, kept))
             continue;
         log_info("%s.%s was altered or dropped while the copy ran: dropping what was made of it",
                  kept->schema, kept->name);
@@ -237,7 +211,8 @@ static bool forget_dropped(struct attempt *attempt, struct err *err)
         return false;
     for (size_t i = 0; i < attempt->kept.count; i++) {
         struct keeper_table *kept = &attempt->kept.items[i];
-        if (table_list_find(&there, kept->schema, kept->name) && is_as_planned(attempt, kept))
+        if (is_left_alone(attempt, kept) ||
+            (table_list_find(&there, kept->schema, kept->name) && is_as_planned(attempt, kept)))
             continue;
         kept->is_copied = false;
         if (!keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err))
@@ -250,7 +225,7 @@ static bool restore_tables(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
     return drop_altered(attempt, err) && forget_dropped(attempt, err) &&
-           restore(attempt, SCHEMA_TABLES, err) && fault_point("schema.restored", err) &&
+           attempt_restore(attempt, SCHEMA_TABLES, err) && fault_point("schema.restored", err) &&
            keeper_set_schema(engine->keeper, &engine->ref, attempt->hold.snapshot,
                              attempt->hold.end_lsn, err) &&
            catalog_tables(engine->keeper, engine->ref.schema, &attempt->target, err);
@@ -313,6 +288,23 @@ static void note_restless(struct attempt *attempt, const bool *is_changed)
     }
 }
 
+/* A snapshot's tables must all be of one moment: a restless one is read first instead. */
+static int plan_parts(struct attempt *attempt, const struct table *table, bool is_binary,
+                      int64_t block_size)
+{
+    const struct engine *engine = attempt->engine;
+    bool has_changed = is_restless(engine, table->oid);
+    if (has_changed && engine->settings->mode != MODE_SNAPSHOT) {
+        part_plan_restless(&attempt->parts, table, is_binary);
+        return 1;
+    }
+    int count = part_plan(&attempt->parts, table, is_binary,
+                          settings_part_size(engine->settings, block_size), block_size);
+    if (has_changed)
+        part_list_hurry(&attempt->parts, count);
+    return count;
+}
+
 static bool plan_table(struct attempt *attempt, const struct table *table,
                        const struct types *types, int64_t block_size, struct err *err)
 {
@@ -343,13 +335,9 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
         .signature = signature,
         .is_ours =
             kept ? kept->is_ours : !table_list_find(&attempt->found, table->schema, table->name),
+        .is_insert_only = engine_is_insert_only(&attempt->tables, table),
     };
-    int parts = 1;
-    if (is_restless(engine, table->oid))
-        part_plan_restless(&attempt->parts, table, is_binary);
-    else
-        parts =
-            part_plan(&attempt->parts, table, is_binary, engine->settings->part_size, block_size);
+    int parts = plan_parts(attempt, table, is_binary, block_size);
     return keeper_plan_table(engine->keeper, &engine->ref, &plan, parts, err);
 }
 
@@ -358,6 +346,8 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
 static bool empty_tables(struct attempt *attempt, struct err *err)
 {
     AUTO(buf_release) struct buf sql = BUF_INIT;
+    if (attempt->engine->settings->mode == MODE_SNAPSHOT) /* each attempt starts with none */
+        return true;
     for (size_t i = 0; i < attempt->tables.count; i++) {
         const struct table *table = &attempt->tables.items[i];
         if (table->kind != 'r' || is_finished(attempt, table->oid))
@@ -365,6 +355,19 @@ static bool empty_tables(struct attempt *attempt, struct err *err)
         quote_add(&sql, "%s ONLY %I.%I", sql.len ? "," : "TRUNCATE", table->schema, table->name);
     }
     return sql.len == 0 || conn_exec(attempt->engine->keeper, sql.data, err);
+}
+
+/* Unlogged tables cannot be read on a standby. */
+static bool has_rows_to_copy(const struct attempt *attempt, const struct table *table)
+{
+    struct selected names = {table->schema, table->name, table->root_schema, table->root_name};
+    if (table->kind != 'r' || selection_is_schema_only(&attempt->engine->selection, &names))
+        return false;
+    if (table->persistence != 'u' || !attempt->is_standby)
+        return true;
+    log_warn("the rows of %s.%s are left out: it is unlogged, and the source is a standby",
+             table->schema, table->name);
+    return false;
 }
 
 static bool plan_all(struct attempt *attempt, struct err *err)
@@ -377,7 +380,7 @@ static bool plan_all(struct attempt *attempt, struct err *err)
         !empty_tables(attempt, err))
         return false;
     for (size_t i = 0; i < attempt->tables.count; i++)
-        if (attempt->tables.items[i].kind == 'r' &&
+        if (has_rows_to_copy(attempt, &attempt->tables.items[i]) &&
             !plan_table(attempt, &attempt->tables.items[i], types, strtoll(block_size, NULL, 10),
                         err))
             return false;
@@ -396,7 +399,7 @@ static void count_plan(const struct attempt *attempt)
     log_info("copying %zu tables in %zu parts", tables, attempt->parts.count);
 }
 
-static bool plan(struct attempt *attempt, struct err *err)
+bool attempt_plan(struct attempt *attempt, struct err *err)
 {
     struct conn *keeper = attempt->engine->keeper;
     if (!conn_exec(keeper, "BEGIN", err) || !plan_all(attempt, err) ||
@@ -412,7 +415,7 @@ static bool plan(struct attempt *attempt, struct err *err)
 
 /* --- one attempt --- */
 
-static bool copy_rows(struct attempt *attempt, bool *ret_is_done, struct err *err)
+bool attempt_rows(struct attempt *attempt, bool *ret_is_done, struct err *err)
 {
     struct engine *engine = attempt->engine;
     bool *is_changed = mem_alloc(attempt->tables.count + 1);
@@ -427,18 +430,23 @@ static bool copy_rows(struct attempt *attempt, bool *ret_is_done, struct err *er
     return true;
 }
 
-static bool build_indexes(struct attempt *attempt, struct err *err)
+bool attempt_finish(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
-    log_info("building indexes");
-    if (!restore(attempt, SCHEMA_INDEXES, err))
-        return false;
     for (size_t i = 0; i < attempt->tables.count; i++) /* a root's ANALYZE covers its leaves */
         if (!attempt->tables.items[i].is_partition &&
             !conn_execf(engine->keeper, err, "ANALYZE %I.%I", attempt->tables.items[i].schema,
                         attempt->tables.items[i].name))
             return false;
-    return engine_sequences(engine, err) && fault_point("copy.indexes_done", err) &&
+    return engine_sequences(engine, err);
+}
+
+static bool build_indexes(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    log_info("building indexes");
+    return attempt_restore(attempt, SCHEMA_INDEXES, err) && attempt_finish(attempt, err) &&
+           fault_point("copy.indexes_done", err) &&
            keeper_set_phase(engine->keeper, &engine->ref, KEEPER_INDEXES, err);
 }
 
@@ -450,17 +458,17 @@ static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *e
     if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
         !keeper_finish_tables(engine->keeper, &engine->ref, err) ||
         !keeper_tables(engine->keeper, &engine->ref, &attempt.kept, err) ||
-        !take_snapshot(&attempt, err) || !read_tables(&attempt, err))
+        !take_snapshot(&attempt, err) || !attempt_read_tables(&attempt, err))
         return false;
     if (attempt.lacks_some) /* the next attempt publishes them first */
         return true;
-    if (!dump_schema(&attempt, &is_good_dump, err))
+    if (!attempt_dump(&attempt, &is_good_dump, err))
         return false;
     if (!is_good_dump)
         return true;
     engine_recovered(engine);
-    if (!restore_tables(&attempt, err) || !plan(&attempt, err) ||
-        !copy_rows(&attempt, ret_is_done, err))
+    if (!restore_tables(&attempt, err) || !attempt_plan(&attempt, err) ||
+        !attempt_rows(&attempt, ret_is_done, err))
         return false;
     if (!*ret_is_done)
         return true;
@@ -499,15 +507,26 @@ static bool dump_for_keys(struct attempt *attempt, struct err *err)
         hold_release(&attempt->hold);
         table_list_release(&attempt->tables);
         table_list_release(&attempt->found);
-        if (!hold_new(attempt->engine, "{}", &attempt->hold, err) || !read_tables(attempt, err))
+        if (!hold_new(attempt->engine, "{}", &attempt->hold, err) ||
+            !attempt_read_tables(attempt, err))
             return false;
         fill_job(attempt);
         is_good = schema_dump_exists(&attempt->job);
-        if (!is_good && !dump_schema(attempt, &is_good, err))
+        if (!is_good && !attempt_dump(attempt, &is_good, err))
             return false;
     }
     hold_release(&attempt->hold);
     return true;
+}
+
+/* The stream has passed the end of every table's copy. */
+static bool record_consistent(const struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    uint64_t end = engine->pipeline.schema_lsn;
+    for (size_t i = 0; i < attempt->kept.count; i++)
+        end = MAX_OF(end, attempt->kept.items[i].end_lsn);
+    return keeper_set_consistent(engine->keeper, &engine->ref, end, err);
 }
 
 static bool keys_once(struct engine *engine, struct err *err)
@@ -515,8 +534,8 @@ static bool keys_once(struct engine *engine, struct err *err)
     AUTO(attempt_release) struct attempt attempt = {.engine = engine};
     return engine_connect(engine, true, "catalog", &attempt.fresh, err) &&
            keeper_tables(engine->keeper, &engine->ref, &attempt.kept, err) &&
-           dump_for_keys(&attempt, err) && restore(&attempt, SCHEMA_KEYS, err) &&
-           fault_point("copy.keys_done", err) &&
+           dump_for_keys(&attempt, err) && attempt_restore(&attempt, SCHEMA_KEYS, err) &&
+           fault_point("copy.keys_done", err) && record_consistent(&attempt, err) &&
            keeper_set_phase(engine->keeper, &engine->ref, KEEPER_FOLLOWING, err);
 }
 

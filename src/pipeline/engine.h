@@ -27,14 +27,16 @@
 struct engine {
     const struct settings *settings; /* borrowed */
     struct selection selection;
-    char *slot;            /* owned, as all text here; the pipeline's name */
-    struct keeper_ref ref; /* of our state: the keeper's schema, the slot */
-    char *publication;
-    char *database;    /* the source's */
-    char *system_id;   /* the source's */
-    uint32_t timeline; /* the source's, now */
-    char *name_prefix; /* "trunkline:<pipeline>:" of application_name */
-    char *work_dir;    /* temporary, removed at the end */
+    char *slot;                /* owned, as all text here; the pipeline's name */
+    struct keeper_ref ref;     /* of our state: the keeper's schema, the slot */
+    char *publication;         /* ours, or the user's own */
+    char *source_schema;       /* of the keeper's part on the source, NULL: there is none for us */
+    char *inserts_publication; /* ours, of tables without identity; NULL: there is none */
+    char *database;            /* the source's */
+    char *system_id;           /* the source's */
+    uint32_t timeline;         /* the source's, now */
+    char *name_prefix;         /* "trunkline:<pipeline>:" of application_name */
+    char *work_dir;            /* temporary, removed at the end */
 
     struct schema_tools tools;
     int source_version;
@@ -68,6 +70,32 @@ char *engine_name(const struct engine *engine, const char *role);
 /* The tables of the pipeline under the connection's present snapshot. */
 bool engine_tables(struct engine *engine, struct conn *source, struct table_list *ret_tables,
                    struct err *err);
+
+/* Publications and what they carry (publish.c). engine_publish() gives tables an identity where
+ * that was asked for, refuses those that lack one, and brings our publications in step with the
+ * selected tables, which it returns. From then on their changes are published, so the wait and the
+ * snapshot of DESIGN 4 come after it. */
+bool engine_make_publications(struct engine *engine, struct conn *source, bool *ret_made,
+                              struct err *err);
+bool engine_look_publications(struct engine *engine, struct conn *source, struct err *err);
+bool engine_publish(struct engine *engine, struct conn *source, struct table_list *ret_tables,
+                    struct err *err);
+
+/* The two halves of engine_publish(). */
+bool engine_identified(struct engine *engine, struct conn *source, struct table_list *ret_tables,
+                       struct err *err);
+bool engine_publish_tables(struct engine *engine, struct conn *source,
+                           const struct table_list *tables, struct err *err);
+
+/* What is not published must not be copied either: it would stand still. */
+bool engine_filter_published(struct engine *engine, struct conn *source, struct table_list *tables,
+                             bool *ret_lacks_some, struct err *err);
+bool engine_is_insert_only(const struct table_list *tables, const struct table *table);
+
+/* A pipeline that follows, started again, or (is_first) one that begins without a copy: brings
+ * publications, keeper and the selected tables in step (step.c). Tables that have come since make
+ * it copy again: the phase says so. */
+bool engine_step(struct engine *engine, bool is_first, struct err *err);
 
 bool engine_check(struct engine *engine, struct err *err);
 

@@ -428,6 +428,7 @@ static bool run_session(struct session *session, struct err *err)
         .url = engine->settings->source,
         .slot = engine->slot,
         .publication = engine->publication,
+        .inserts_publication = engine->inserts_publication,
         .application_name = session->reader_name,
         .name_prefix = engine->name_prefix,
         .system_id = engine->system_id,

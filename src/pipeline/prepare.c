@@ -9,10 +9,12 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "keeper/source_keeper.h"
 #include "pg/lsn.h"
 #include "pg/quote.h"
 #include "pg/replication.h"
 #include "pipeline/engine.h"
+#include "source/publication.h"
 #include "source/slot.h"
 
 enum {
@@ -36,6 +38,8 @@ bool engine_connect(struct engine *engine, bool is_source, const char *role, str
         .url = is_source ? engine->settings->source : engine->settings->target,
         .what = is_source ? "source" : "target",
         .application_name = name,
+        /* what we change on the source must not wait for a standby that is not there */
+        .extra_options = is_source ? "-c synchronous_commit=local" : NULL,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,
@@ -126,7 +130,7 @@ bool engine_lock(struct engine *engine, struct err *err)
            take_lock(engine, err) && end_orphans(engine, err);
 }
 
-/* --- publication and slot --- */
+/* --- the slot --- */
 
 static bool create_slot(struct engine *engine, struct err *err)
 {
@@ -156,8 +160,47 @@ static bool create_slot(struct engine *engine, struct err *err)
            keeper_set_slot(engine->keeper, &engine->ref, consistent, err);
 }
 
-/* A slot of that name is there already: ours from a start that died, or made by hand. It is moved
- * past the publication, which must be older than what is decoded. */
+/* --- what init made --- */
+
+/* Who follows a pipeline that init made, as the source's keeper has it. */
+static char *target_name(struct engine *engine, struct err *err)
+{
+    char *name = NULL;
+    return conn_text(engine->keeper,
+                     "SELECT s.system_identifier || '/' || pg_catalog.current_database()"
+                     " FROM pg_catalog.pg_control_system() s",
+                     &name, err)
+               ? name
+               : NULL;
+}
+
+static bool refuse_other_target(const struct source_pipeline *init, struct err *err)
+{
+    (void)err_set(err, ERR_CONFIG,
+                  "slot \"%s\" belongs to a pipeline with another target (%s): its changes would "
+                  "be divided between the two",
+                  init->slot, init->target);
+    return err_hint(err, "name another slot, or remove that pipeline with tear-down");
+}
+
+/* Binds what init made to this target; *ret_was_bound: it was bound already. */
+static bool claim(struct engine *engine, struct conn *source, struct source_pipeline *init,
+                  bool *ret_was_bound, struct err *err)
+{
+    bool is_found = false, is_ours = true;
+    if (!source_keeper_find(source, &engine->ref, &is_found, init, err) || !is_found)
+        return is_found || err->kind == ERR_NONE;
+    str_set(&engine->source_schema, str_dup(init->schema));
+    AUTO(str_free) char *target = target_name(engine, err);
+    *ret_was_bound = init->target != NULL;
+    return target && source_keeper_claim(source, init, target, &is_ours, err) &&
+           (is_ours || refuse_other_target(init, err));
+}
+
+/* --- publications, then slot --- */
+
+/* A slot of that name is there already: ours from a start that died, init's, or made by hand. It
+ * is moved past the publications, which must be older than what is decoded. */
 static bool adopt_slot(struct engine *engine, struct conn *source, struct err *err)
 {
     uint64_t lsn = 0;
@@ -167,41 +210,100 @@ static bool adopt_slot(struct engine *engine, struct conn *source, struct err *e
     return keeper_set_slot(engine->keeper, &engine->ref, lsn, err);
 }
 
-static bool make_slot(struct engine *engine, bool is_known, struct err *err)
+static bool publish_first(struct engine *engine, struct conn *source, struct err *err)
 {
-    AUTO(conn_free) struct conn *source = NULL;
     AUTO(table_list_release) struct table_list tables = TABLE_LIST_INIT;
-    AUTO(slot_state_release) struct slot_state state = {0};
-    if (!engine_connect(engine, true, "prepare", &source, err) ||
-        /* only a pipeline that the keeper knew can have left sessions that are ours to end */
-        !slot_wait_free(source, engine->slot, is_known ? engine->name_prefix : NULL, engine->soft,
-                        FREE_WAIT_MS, err) ||
-        !slot_look(source, engine->slot, &state, err) ||
-        !engine_tables(engine, source, &tables, err) ||
-        !publication_create(source, engine->publication, &tables, err) ||
-        !fault_point("publication.created", err))
+    bool is_made = false;
+    if (!engine_make_publications(engine, source, &is_made, err) ||
+        !engine_publish(engine, source, &tables, err))
         return false;
     for (size_t i = 0; i < tables.count; i++)
         if (tables.items[i].persistence == 'u')
             log_warn("%s.%s is unlogged: its rows are copied, its changes are not in the WAL",
                      tables.items[i].schema, tables.items[i].name);
-    return (state.exists ? adopt_slot(engine, source, err) : create_slot(engine, err)) &&
+    return fault_point("publication.created", err);
+}
+
+static bool begin_with_copy(struct engine *engine, struct conn *source,
+                            const struct slot_state *slot, struct err *err)
+{
+    return publish_first(engine, source, err) &&
+           (slot->exists ? adopt_slot(engine, source, err) : create_slot(engine, err)) &&
            fault_point("slot.recorded", err);
 }
 
-static bool record(struct engine *engine, struct err *err)
+static bool refuse_gap(const struct engine *engine, const struct slot_state *slot,
+                       const struct source_pipeline *init, struct err *err)
 {
-    AUTO(str_free) char *patterns = selection_text(engine->settings);
-    struct keeper_pipeline pipeline = {
-        .slot = engine->slot,
-        .publication = engine->publication,
-        .system_id = engine->system_id,
-        .database = engine->database,
-        .timeline = engine->timeline,
-        .patterns = patterns,
-    };
-    return keeper_create(engine->keeper, engine->ref.schema, &pipeline, err) &&
-           fault_point("keeper.created", err);
+    char from[LSN_TEXT], to[LSN_TEXT];
+    if (init->slot)
+        (void)err_set(err, ERR_CONFIG,
+                      "slot \"%s\" stands at %s, before its publication was made at %s: the "
+                      "changes in between cannot be read",
+                      engine->slot, lsn_format(slot->confirmed, from),
+                      lsn_format(init->published_lsn, to));
+    else
+        (void)err_set(err, ERR_CONFIG,
+                      "slot \"%s\" stands at %s, but there is no publication \"%s\": the changes "
+                      "since then cannot be read",
+                      engine->slot, lsn_format(slot->confirmed, from), engine->publication);
+    return err_hint(err, "copy the rows as well (mode snapshot_and_replication), or drop the slot "
+                         "and run init, which makes the publication first");
+}
+
+static bool refuse_without_slot(const struct engine *engine, struct err *err)
+{
+    (void)err_set(err, ERR_CONFIG, "replication slot \"%s\" not found on the source", engine->slot);
+    return err_hint(err,
+                    "make it: %s init --source URL --slot %s; or copy the rows as well (mode "
+                    "snapshot_and_replication)",
+                    engine->settings->program, engine->slot);
+}
+
+/* The target had this pipeline's state and lost it: where it stood is not known any more. */
+static bool refuse_forgotten(const struct engine *engine, struct err *err)
+{
+    (void)err_set(err, ERR_CONFIG,
+                  "this target has followed slot \"%s\" before, but holds no position of it",
+                  engine->slot);
+    return err_hint(err, "copy the rows again (mode snapshot_and_replication), or remove the "
+                         "pipeline with tear-down and run init");
+}
+
+/* Without a copy the stream is all there is: from the slot's position on, with nothing missing. */
+static bool begin_without_copy(struct engine *engine, struct conn *source,
+                               const struct slot_state *slot, const struct source_pipeline *init,
+                               struct err *err)
+{
+    bool is_published = false;
+    if (!slot->exists)
+        return refuse_without_slot(engine, err);
+    if (!publication_look(source, engine->publication, &is_published, err))
+        return false;
+    if (!is_published || (init->slot && init->published_lsn > slot->confirmed))
+        return refuse_gap(engine, slot, init, err);
+    if (!engine_step(engine, true, err))
+        return false;
+    log_info("following from %s's position, without a copy", engine->slot);
+    return keeper_set_slot(engine->keeper, &engine->ref, slot->confirmed, err) &&
+           keeper_set_consistent(engine->keeper, &engine->ref, slot->confirmed, err) &&
+           keeper_set_phase(engine->keeper, &engine->ref, KEEPER_FOLLOWING, err);
+}
+
+static bool make_slot(struct engine *engine, struct conn *source, bool was_known,
+                      const struct source_pipeline *init, bool was_bound, struct err *err)
+{
+    AUTO(slot_state_release) struct slot_state slot = {0};
+    bool has_copy = engine->settings->mode != MODE_REPLICATION;
+    if (/* only a pipeline that the keeper knew can have left sessions that are ours to end */
+        !slot_wait_free(source, engine->slot, was_known ? engine->name_prefix : NULL, engine->soft,
+                        FREE_WAIT_MS, err) ||
+        !slot_look(source, engine->slot, &slot, err))
+        return false;
+    if (!has_copy && was_bound && !was_known)
+        return refuse_forgotten(engine, err);
+    return has_copy ? begin_with_copy(engine, source, &slot, err)
+                    : begin_without_copy(engine, source, &slot, init, err);
 }
 
 static bool load(struct engine *engine, bool *ret_found, struct err *err)
@@ -210,18 +312,43 @@ static bool load(struct engine *engine, bool *ret_found, struct err *err)
     return keeper_load(engine->keeper, engine->ref.schema, ret_found, &engine->pipeline, err);
 }
 
+static bool record(struct engine *engine, const struct source_pipeline *init, struct err *err)
+{
+    AUTO(str_free) char *patterns = selection_text(engine->settings);
+    bool is_found = false;
+    struct keeper_pipeline pipeline = {
+        .slot = engine->slot,
+        .publication = engine->publication,
+        .system_id = engine->system_id,
+        .database = engine->database,
+        .timeline = engine->timeline,
+        .patterns = patterns,
+        .source_id = init->id,
+    };
+    return keeper_create(engine->keeper, engine->ref.schema, &pipeline, err) &&
+           fault_point("keeper.created", err) && load(engine, &is_found, err);
+}
+
 bool engine_prepare(struct engine *engine, struct err *err)
 {
-    bool is_known = false;
+    AUTO(conn_free) struct conn *source = NULL;
+    AUTO(source_pipeline_release) struct source_pipeline init = {0};
+    bool is_known = false, was_bound = false;
     if (!fault_point("start.checked", err) || !engine_lock(engine, err) ||
-        !keeper_migrate(engine->keeper, engine->ref.schema, err) || !load(engine, &is_known, err))
+        !keeper_migrate(engine->keeper, engine->ref.schema, err) || !load(engine, &is_known, err) ||
+        !engine_connect(engine, true, "prepare", &source, err) ||
+        !claim(engine, source, &init, &was_bound, err))
         return false;
     bool was_known = is_known;
-    if (!was_known && (!record(engine, err) || !load(engine, &is_known, err)))
+    if (!was_known && !record(engine, &init, err))
         return false;
-    if (engine->pipeline.phase == KEEPER_CREATED && !make_slot(engine, was_known, err))
+    if (engine->pipeline.phase == KEEPER_CREATED &&
+        !make_slot(engine, source, was_known, &init, was_bound, err))
         return false;
-    return load(engine, &is_known, err);
+    if (!load(engine, &is_known, err) || !engine_look_publications(engine, source, err))
+        return false;
+    return !was_known || engine->pipeline.phase != KEEPER_FOLLOWING ||
+           engine_step(engine, false, err);
 }
 
 void engine_recovered(struct engine *engine)

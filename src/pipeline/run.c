@@ -22,6 +22,7 @@
 #include "pipeline/control.h"
 #include "pipeline/engine.h"
 #include "pipeline/progress.h"
+#include "pipeline/snapshot.h"
 #include "pipeline/work_dir.h"
 #include "source/slot.h"
 
@@ -96,6 +97,8 @@ static bool finish_copy(struct engine *engine, struct err *err)
 static bool run_stages(struct run *run, struct err *err)
 {
     struct engine *engine = &run->engine;
+    if (engine->settings->mode == MODE_SNAPSHOT)
+        return snapshot_run(engine, err);
     if (!engine_check(engine, err) || !engine_prepare(engine, err))
         return false;
     engine->has_started = true;
@@ -215,7 +218,8 @@ static int report_end(struct run *run)
     char lsn[LSN_TEXT];
     const struct settings *settings = run->engine.settings;
     uint64_t durable = atomic_load(&run->engine.durable);
-    if (run->err.kind == ERR_NONE || (run->err.kind == ERR_STOP && durable))
+    if ((run->err.kind == ERR_NONE && settings->mode != MODE_SNAPSHOT) ||
+        (run->err.kind == ERR_STOP && durable))
         (void)printf("position %s\n", lsn_format(durable, lsn));
     (void)fflush(stdout);
     if (run->err.kind == ERR_STOP) /* a follower's usual end; cut short only before a goal */
@@ -237,6 +241,8 @@ static void run_release(struct run *run)
     free(engine->restless);
     free(engine->slot);
     free(engine->publication);
+    free(engine->inserts_publication);
+    free(engine->source_schema);
     free(engine->database);
     free(engine->system_id);
     free(engine->name_prefix);
@@ -247,11 +253,27 @@ static void run_release(struct run *run)
     metrics_free(&engine->metrics);
 }
 
+/* What only a snapshot can do: a stream would change rows that were never copied. */
+static bool check_mode(const struct settings *settings, struct err *err)
+{
+    bool is_partial =
+        settings->schema_only_tables.count || settings->snapshot_content != SNAPSHOT_FULL;
+    if (settings->mode != MODE_SNAPSHOT_AND_REPLICATION || !is_partial)
+        return true;
+    (void)err_set(err, ERR_CONFIG,
+                  "%s leaves rows out, and their later changes could not be applied",
+                  settings->schema_only_tables.count ? "schema_only_tables" : "snapshot_mode");
+    return err_hint(err,
+                    "leave those tables out altogether (excluded_tables), or copy once with "
+                    "%s snapshot",
+                    settings->program);
+}
+
 static bool start(struct run *run, struct err *err)
 {
     struct engine *engine = &run->engine;
     const struct settings *settings = engine->settings;
-    if (!selection_read(settings, &engine->selection, err) ||
+    if (!check_mode(settings, err) || !selection_read(settings, &engine->selection, err) ||
         !work_dir_make(&engine->work_dir, err))
         return false;
     if (!settings->listen[0])

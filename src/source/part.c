@@ -51,10 +51,18 @@ void part_plan_restless(struct part_list *list, const struct table *table, bool 
     add(list, &part);
 }
 
-static int compare_size(const void *a, const void *b)
+void part_list_hurry(struct part_list *list, int count)
+{
+    for (size_t i = list->count - (size_t)count; i < list->count; i++)
+        list->items[i].is_urgent = true;
+}
+
+static int compare_parts(const void *a, const void *b)
 {
     const struct part *left = a;
     const struct part *right = b;
+    if (left->is_urgent != right->is_urgent)
+        return left->is_urgent ? -1 : 1;
     if (left->bytes != right->bytes)
         return left->bytes < right->bytes ? 1 : -1;
     if (left->table != right->table)
@@ -65,7 +73,7 @@ static int compare_size(const void *a, const void *b)
 void part_list_sort(struct part_list *list)
 {
     if (list->count)
-        qsort(list->items, list->count, sizeof(*list->items), compare_size);
+        qsort(list->items, list->count, sizeof(*list->items), compare_parts);
 }
 
 void part_list_release(struct part_list *list)

@@ -21,6 +21,7 @@ struct part {
     int64_t bytes;     /* estimate, for order and progress */
     bool is_whole;     /* the table is one part */
     bool is_binary;
+    bool is_urgent;   /* read before all others: its table changed under an earlier snapshot */
     bool is_restless; /* its table kept changing: locked first, then read under an S of its own */
 };
 
@@ -38,7 +39,9 @@ int part_plan(struct part_list *list, const struct table *table, bool is_binary,
 
 /* A restless table as one part. */
 void part_plan_restless(struct part_list *list, const struct table *table, bool is_binary);
-void part_list_sort(struct part_list *list); /* largest first */
+/* The last ones, as many as part_plan() has just appended, are to be read before all others. */
+void part_list_hurry(struct part_list *list, int count);
+void part_list_sort(struct part_list *list); /* urgent ones, then largest first */
 void part_list_release(struct part_list *list);
 
 /* The COPY commands of a part; owned by the caller. */

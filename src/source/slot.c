@@ -1,4 +1,4 @@
-/* Publication and slot. See slot.h. */
+/* The slot. See slot.h. */
 #include "source/slot.h"
 
 #include <stdlib.h>
@@ -19,6 +19,22 @@ char *slot_session_prefix(const char *slot)
     for (const char *c = slot; *c; c++)
         hash = (hash ^ (unsigned char)*c) * 16777619U;
     return str_fmt("trunkline:%.*s~%08x:", (int)NAME_KEPT, slot, hash);
+}
+
+/* The rule of PostgreSQL's ReplicationSlotValidateName. */
+bool slot_name(const char *given, const char *program, const char *database, char **ret_name,
+               struct err *err)
+{
+    AUTO(str_free)
+    char *name = given[0] ? str_dup(given) : str_fmt("%s_%s_slot", program, database);
+    size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    if (!name[good] && good <= 63) {
+        *ret_name = TAKE(name);
+        return true;
+    }
+    (void)err_set(err, ERR_CONFIG, "\"%s\" cannot be the name of a slot", name);
+    return err_hint(err, "give one with --slot: lower case letters, digits and underscores, 63 at "
+                         "most");
 }
 
 void slot_state_release(struct slot_state *state)
@@ -149,86 +165,6 @@ bool slot_advance(struct conn *source, const char *slot, uint64_t *ret_lsn, stru
         return err_wrap(err, "could not advance slot \"%s\"", slot);
     *ret_lsn = rows_lsn(rows, 0, 0);
     return true;
-}
-
-bool publication_drop(struct conn *source, const char *publication, bool *ret_dropped,
-                      struct err *err)
-{
-    AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {publication};
-    if (!conn_query_params(source, "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
-                           params, &rows, err))
-        return false;
-    *ret_dropped = rows_count(rows) > 0;
-    return conn_execf(source, err, "DROP PUBLICATION IF EXISTS %I", publication) ||
-           err_wrap(err, "could not drop publication \"%s\"", publication);
-}
-
-/* A root brings its leaves; unlogged tables have no changes. */
-static bool is_publishable(const struct table *table)
-{
-    return !table->is_partition && table->persistence == 'p';
-}
-
-static void put_published(struct buf *sql, const struct table *table, const char *glue)
-{
-    buf_puts(sql, glue);
-    buf_puts(sql, table->kind == 'p' ? "" : "ONLY ");
-    quote_qualified(sql, table->schema, table->name);
-}
-
-bool publication_create(struct conn *source, const char *publication,
-                        const struct table_list *tables, struct err *err)
-{
-    AUTO(buf_release) struct buf sql = BUF_INIT;
-    const char *glue = " FOR TABLE ";
-    quote_add(&sql, "BEGIN; DROP PUBLICATION IF EXISTS %I; CREATE PUBLICATION %I", publication,
-              publication);
-    for (size_t i = 0; i < tables->count; i++) {
-        if (!is_publishable(&tables->items[i]))
-            continue;
-        put_published(&sql, &tables->items[i], glue);
-        glue = ", ";
-    }
-    buf_puts(&sql, " WITH (publish = 'insert, update, delete, truncate',"
-                   " publish_via_partition_root = false); COMMIT");
-    if (conn_exec(source, sql.data, err))
-        return true;
-    struct err ignored = {0};
-    (void)conn_exec(source, "ROLLBACK", &ignored);
-    return err_wrap(err, "could not create publication \"%s\"", publication);
-}
-
-static bool is_listed(const struct rows *oids, uint32_t oid)
-{
-    for (int i = 0; i < rows_count(oids); i++)
-        if (rows_oid(oids, i, 0) == oid)
-            return true;
-    return false;
-}
-
-bool publication_extend(struct conn *source, const char *publication,
-                        const struct table_list *tables, struct err *err)
-{
-    AUTO(rows_free) struct rows *oids = NULL;
-    AUTO(buf_release) struct buf sql = BUF_INIT;
-    const char *params[] = {publication};
-    if (!conn_query_params(source,
-                           "SELECT r.prrelid FROM pg_catalog.pg_publication_rel r"
-                           " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
-                           " WHERE p.pubname = $1",
-                           1, params, &oids, err))
-        return false;
-    const char *glue = " ADD TABLE ";
-    quote_add(&sql, "ALTER PUBLICATION %I", publication);
-    for (size_t i = 0; i < tables->count; i++) {
-        if (!is_publishable(&tables->items[i]) || is_listed(oids, tables->items[i].oid))
-            continue;
-        put_published(&sql, &tables->items[i], glue);
-        glue = ", ";
-    }
-    return strcmp(glue, ", ") != 0 || conn_exec(source, sql.data, err) ||
-           err_wrap(err, "could not add tables to publication \"%s\"", publication);
 }
 
 bool source_end(struct conn *source, uint64_t *ret_lsn, struct err *err)

@@ -1,7 +1,4 @@
-/* Publication and replication slot on the source: making, checking, removing.
- *
- * Invariant: the publication comes before the slot, always. One made after its slot leaves WAL
- * that cannot be decoded (up to 17) or whose rows are dropped (18). */
+/* The replication slot on the source: looking, checking, moving, removing. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,12 +7,16 @@
 
 #include "base/err.h"
 #include "base/stop.h"
-#include "pg/catalog.h"
 #include "pg/conn.h"
 
 /* "trunkline:<slot>:", the beginning of application_name of a pipeline's sessions. The server cuts
  * those at 63 bytes: a long slot is shortened to its beginning and a hash. Owned by the caller. */
 char *slot_session_prefix(const char *slot);
+
+/* The name that was given, or the default "<program>_<database>_slot"; owned by the caller. What
+ * the server would not take as a name: ERR_CONFIG. */
+bool slot_name(const char *given, const char *program, const char *database, char **ret_name,
+               struct err *err);
 
 struct slot_state {
     bool exists;
@@ -48,18 +49,6 @@ bool slot_drop(struct conn *source, const char *slot, bool *ret_dropped, struct 
 
 /* Moves an unused slot up to the source's end of WAL. */
 bool slot_advance(struct conn *source, const char *slot, uint64_t *ret_lsn, struct err *err);
-
-/* Drops a publication of that name and makes it for the published tables of list: those that are
- * permanent and no partitions (a root brings its leaves). */
-bool publication_create(struct conn *source, const char *publication,
-                        const struct table_list *tables, struct err *err);
-
-/* Adds tables that have come since; those that it has already may be among them. From then on
- * their changes are published, so the wait and the snapshot of DESIGN 4 come after it. */
-bool publication_extend(struct conn *source, const char *publication,
-                        const struct table_list *tables, struct err *err);
-bool publication_drop(struct conn *source, const char *publication, bool *ret_dropped,
-                      struct err *err);
 
 /* The source's end of WAL, in a way that the stream passes soon even when nobody writes: a
  * transactional message is written behind it and flushed. */

@@ -9,6 +9,7 @@
 #include "pg/lsn.h"
 #include "pg/quote.h"
 #include "pg/replication.h"
+#include "source/publication.h"
 #include "source/slot.h"
 
 enum { FREE_WAIT_MS = 10000 };
@@ -126,16 +127,17 @@ static bool check_slot(struct conn *sql, const struct stream_options *options, u
 static bool check_publication(struct conn *sql, const struct stream_options *options,
                               struct err *err)
 {
-    AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {options->publication};
-    if (!conn_query_params(sql, "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", 1,
-                           params, &rows, err))
-        return false;
-    if (rows_count(rows) > 0)
-        return true;
-    (void)err_set(err, ERR_CONFIG, "publication \"%s\" is gone from the source",
-                  options->publication);
-    return err_hint(err, "%s", again_hint);
+    const char *names[] = {options->publication, options->inserts_publication};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        bool exists = true;
+        if (names[i] && !publication_look(sql, names[i], &exists, err))
+            return false;
+        if (exists)
+            continue;
+        (void)err_set(err, ERR_CONFIG, "publication \"%s\" is gone from the source", names[i]);
+        return err_hint(err, "%s", again_hint);
+    }
+    return true;
 }
 
 /* Binary is a matter of the whole connection: one published column whose type must travel as text
@@ -144,7 +146,7 @@ static bool choose_format(struct conn *sql, const struct stream_options *options
                           struct start_result *result, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {options->publication};
+    const char *params[] = {options->publication, options->inserts_publication};
     if (!types_read(sql, options->target_version, &result->types, err) ||
         !conn_query_params(sql,
                            "SELECT DISTINCT a.atttypid FROM pg_catalog.pg_publication_tables p"
@@ -153,8 +155,8 @@ static bool choose_format(struct conn *sql, const struct stream_options *options
                            "   ON c.relnamespace = n.oid AND c.relname = p.tablename"
                            " JOIN pg_catalog.pg_attribute a"
                            "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-                           " WHERE p.pubname = $1",
-                           1, params, &rows, err))
+                           " WHERE p.pubname IN ($1, $2)",
+                           2, params, &rows, err))
         return err_wrap(err, "could not read the published columns");
     result->is_binary = !options->wants_text;
     for (int i = 0; i < rows_count(rows); i++)
@@ -171,6 +173,8 @@ static bool start(const struct stream_options *options, struct conn *sql, uint64
     int version = conn_version(sql) / 10000;
     result->protocol = version >= 16 ? 4 : version == 15 ? 3 : 2;
     quote_ident(&names, options->publication);
+    if (options->inserts_publication)
+        quote_add(&names, ",%I", options->inserts_publication);
     quote_add(&plugin, "proto_version '%d', publication_names %L, binary '%s'", result->protocol,
               names.data, result->is_binary ? "true" : "false");
     /* A walsender of ours that has not noticed its end keeps the slot: we hold the engine's lock.

@@ -13,6 +13,7 @@ struct stream_options { /* everything borrowed, outlives the feed */
     const char *url;
     const char *slot;
     const char *publication;
+    const char *inserts_publication; /* of tables without identity; NULL: there is none */
     const char *application_name;
     const char *name_prefix; /* of our own sessions: one that still uses the slot is ended */
     const char *system_id;   /* of the cluster that the position belongs to */

@@ -1,0 +1,318 @@
+/* Copying once. See snapshot.h. Engine thread.
+ *
+ * Invariants: all rows are of one snapshot, so that the copy is a state of the source. What cannot
+ * be read under it any more (the connection was lost, a table was rewritten) ends the attempt, and
+ * the next one starts again from nothing. Before the first row is written, the record says which
+ * tables are being filled, so that a snapshot after a kill knows what is its own. */
+#include "pipeline/snapshot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "pg/quote.h"
+#include "pipeline/attempt.h"
+#include "source/slot.h"
+
+enum { ATTEMPTS_MAX = 10, RETRY_FIRST_MS = 500, RETRY_LONGEST_MS = 30000 };
+
+char *snapshot_schema(const char *keeper_schema)
+{
+    return str_fmt("%.54s_snapshot", keeper_schema); /* names have 63 bytes */
+}
+
+static void snapshot_release(struct snapshot *snapshot)
+{
+    str_free(&snapshot->schema);
+    keeper_tables_release(&snapshot->kept);
+    buf_release(&snapshot->reset_sql);
+    strv_release(&snapshot->changed);
+    snapshot->engine->ref = (struct keeper_ref){0}; /* its texts are gone */
+}
+
+/* No slot can have this name: lock and sessions are not those of a pipeline. */
+static void name(struct snapshot *snapshot)
+{
+    struct engine *engine = snapshot->engine;
+    snapshot->schema = snapshot_schema(engine->settings->keeper_schema);
+    str_set(&engine->slot, str_fmt("%s.snapshot", engine->settings->keeper_schema));
+    str_set(&engine->name_prefix, slot_session_prefix(engine->slot));
+    engine->ref = (struct keeper_ref){snapshot->schema, engine->slot};
+}
+
+/* --- starting from nothing --- */
+
+static bool record(struct snapshot *snapshot, struct err *err)
+{
+    struct engine *engine = snapshot->engine;
+    AUTO(str_free) char *patterns = selection_text(engine->settings);
+    char none[] = "";
+    struct keeper_pipeline pipeline = {
+        .slot = engine->slot,
+        .publication = none,
+        .system_id = engine->system_id,
+        .database = engine->database,
+        .patterns = patterns,
+    };
+    return keeper_migrate(engine->keeper, snapshot->schema, err) &&
+           (snapshot->is_known ||
+            keeper_create(engine->keeper, snapshot->schema, &pipeline, err)) &&
+           fault_point("keeper.created", err);
+}
+
+/* Drops the tables that an earlier attempt made, with what depends on them. */
+static bool drop_made(struct engine *engine, const struct keeper_tables *kept,
+                      const struct table_list *there, struct err *err)
+{
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    for (size_t i = 0; i < kept->count; i++) {
+        const struct table *table = table_list_find_oid(there, kept->items[i].target_oid);
+        if (kept->items[i].is_ours && table)
+            quote_add(&sql, "%s %I.%I", sql.len ? "," : "DROP TABLE IF EXISTS", table->schema,
+                      table->name);
+    }
+    if (!sql.len)
+        return true;
+    buf_puts(&sql, " CASCADE");
+    return conn_exec(engine->keeper, sql.data, err);
+}
+
+/* Empties the tables that were there before, which were empty then. */
+static bool empty_found(struct engine *engine, const struct keeper_tables *kept,
+                        const struct table_list *there, struct err *err)
+{
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    bool *is_listed = mem_alloc(there->count * sizeof(bool) + 1);
+    for (size_t i = 0; i < kept->count; i++) {
+        const struct table *table = table_list_find_oid(there, kept->items[i].target_oid);
+        if (!kept->items[i].is_ours && table)
+            is_listed[table - there->items] = true;
+    }
+    snapshot_truncate_sql(there, is_listed, &sql);
+    free(is_listed);
+    return !sql.len || conn_exec(engine->keeper, sql.data, err);
+}
+
+static bool forget(struct engine *engine, const struct keeper_tables *kept, struct err *err)
+{
+    for (size_t i = 0; i < kept->count; i++)
+        if (!keeper_forget_table(engine->keeper, &engine->ref, kept->items[i].oid, err))
+            return false;
+    return true;
+}
+
+static bool undo(struct engine *engine, struct err *err)
+{
+    AUTO(keeper_tables_release) struct keeper_tables kept = KEEPER_TABLES_INIT;
+    AUTO(table_list_release) struct table_list there = TABLE_LIST_INIT;
+    return keeper_tables(engine->keeper, &engine->ref, &kept, err) &&
+           catalog_tables(engine->keeper, engine->ref.schema, &there, err) &&
+           drop_made(engine, &kept, &there, err) && empty_found(engine, &kept, &there, err) &&
+           forget(engine, &kept, err);
+}
+
+static bool start_over(struct engine *engine, struct err *err)
+{
+    metrics_set(engine->metrics, METRIC_PARTS_DONE, 0);
+    metrics_set(engine->metrics, METRIC_TABLES_DONE, 0);
+    if (conn_exec(engine->keeper, "BEGIN", err) && undo(engine, err) &&
+        keeper_set_phase(engine->keeper, &engine->ref, KEEPER_CREATED, err) &&
+        conn_exec(engine->keeper, "COMMIT", err))
+        return true;
+    struct err ignored = {0};
+    (void)conn_exec(engine->keeper, "ROLLBACK", &ignored);
+    return err_wrap(err, "could not undo what an unfinished snapshot left");
+}
+
+/* --- one attempt --- */
+
+/* No end position: nothing follows this snapshot. */
+static bool hold_snapshot(struct engine *engine, struct hold *ret_hold, struct err *err)
+{
+    AUTO(hold_release) struct hold hold = {0};
+    if (!engine_connect(engine, true, "snapshot", &hold.conn, err) ||
+        !conn_exec(hold.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) ||
+        !conn_text(hold.conn, "SELECT pg_catalog.pg_current_snapshot()", &hold.snapshot, err) ||
+        !conn_text(hold.conn, "SELECT pg_catalog.pg_export_snapshot()", &hold.exported, err))
+        return err_wrap(err, "could not hold a snapshot");
+    *ret_hold = hold;
+    hold = (struct hold){0};
+    return fault_point("snapshot.held", err);
+}
+
+static bool make_tables(struct attempt *attempt, bool *ret_is_good, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    *ret_is_good = true;
+    if (engine->settings->snapshot_content != SNAPSHOT_DATA &&
+        (!attempt_dump(attempt, ret_is_good, err) ||
+         (*ret_is_good &&
+          (!attempt_restore(attempt, SCHEMA_TABLES, err) || !fault_point("schema.restored", err)))))
+        return false;
+    return catalog_tables(engine->keeper, engine->ref.schema, &attempt->target, err);
+}
+
+static bool reset(struct snapshot *snapshot, struct err *err)
+{
+    if (!snapshot->reset_sql.len)
+        return true;
+    if (!conn_exec(snapshot->engine->keeper, buf_text(&snapshot->reset_sql), err))
+        return err_wrap(err, "could not empty the target's tables");
+    buf_reset(&snapshot->reset_sql);
+    return true;
+}
+
+static void note_changed(struct snapshot *snapshot, const struct attempt *attempt)
+{
+    const struct engine *engine = snapshot->engine;
+    strv_release(&snapshot->changed);
+    for (size_t i = 0; i < engine->restless_count; i++) {
+        const struct table *table = table_list_find_oid(&attempt->tables, engine->restless[i]);
+        if (table)
+            strv_take(&snapshot->changed, table_label(table));
+    }
+}
+
+static bool copy_rows(struct snapshot *snapshot, struct attempt *attempt, bool *ret_is_whole,
+                      struct err *err)
+{
+    if (snapshot->engine->settings->snapshot_content == SNAPSHOT_SCHEMA)
+        return true;
+    if (!reset(snapshot, err) || !attempt_plan(attempt, err) ||
+        !attempt_rows(attempt, ret_is_whole, err))
+        return false;
+    if (!*ret_is_whole)
+        note_changed(snapshot, attempt);
+    return true;
+}
+
+/* The source's snapshot is not needed any more. */
+static bool finish(struct attempt *attempt, struct err *err)
+{
+    enum snapshot_content content = attempt->engine->settings->snapshot_content;
+    hold_release(&attempt->hold);
+    log_info("building indexes and keys");
+    return fault_point("copy.rows_done", err) &&
+           (content == SNAPSHOT_DATA || attempt_restore(attempt, SCHEMA_INDEXES, err)) &&
+           (content == SNAPSHOT_SCHEMA || attempt_finish(attempt, err)) &&
+           fault_point("copy.indexes_done", err) &&
+           (content == SNAPSHOT_DATA || attempt_restore(attempt, SCHEMA_KEYS, err)) &&
+           fault_point("copy.keys_done", err);
+}
+
+/* *ret_is_whole is false when the source has changed its schema or tables under the snapshot. */
+static bool attempt_once(struct snapshot *snapshot, bool *ret_is_whole, struct err *err)
+{
+    struct engine *engine = snapshot->engine;
+    AUTO(attempt_release)
+    struct attempt attempt = {.engine = engine, .is_standby = snapshot->is_standby};
+    strv_release(&snapshot->changed);
+    *ret_is_whole = true;
+    if (!start_over(engine, err) || !engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
+        !hold_snapshot(engine, &attempt.hold, err) || !attempt_read_tables(&attempt, err) ||
+        !make_tables(&attempt, ret_is_whole, err))
+        return false;
+    if (*ret_is_whole && !copy_rows(snapshot, &attempt, ret_is_whole, err))
+        return false;
+    return !*ret_is_whole || finish(&attempt, err);
+}
+
+/* --- all of it --- */
+
+static bool refuse_restless(const struct snapshot *snapshot, struct err *err)
+{
+    AUTO(str_free) char *names = strv_join(&snapshot->changed, ", ");
+    if (!*names) {
+        (void)err_set(err, ERR_FATAL, "the source's schema keeps changing while it is copied");
+        return err_hint(err, "start again when no schema changes run");
+    }
+    (void)err_set(err, ERR_FATAL,
+                  "tables keep being truncated, rewritten or altered while they are copied: %.600s",
+                  names);
+    return err_hint(err, "start again when that rests, or leave them out with --excluded-tables");
+}
+
+/* After a lost connection: waits longer each time, then takes the lock again. */
+static bool reconnect(struct engine *engine, int attempts, struct err *err)
+{
+    int wait_ms = (int)RETRY_LONGEST_MS;
+    if (attempts <= 6)
+        wait_ms = MIN_OF((int)RETRY_FIRST_MS << (attempts - 1), (int)RETRY_LONGEST_MS);
+    log_err(LOG_WARN, err);
+    log_info("starting again from nothing in %d ms", wait_ms);
+    metrics_add(engine->metrics, METRIC_RECONNECTS, 1);
+    if (stop_wait(engine->soft, wait_ms))
+        return err_set(err, ERR_STOP, "interrupted");
+    *err = (struct err){0};
+    return engine_lock(engine, err);
+}
+
+static bool copy(struct snapshot *snapshot, struct err *err)
+{
+    bool is_connected = true;
+    for (int attempts = 1;; attempts++) {
+        bool is_whole = false;
+        if (is_connected && attempt_once(snapshot, &is_whole, err)) {
+            if (is_whole)
+                return true;
+            if (attempts >= ATTEMPTS_MAX)
+                return refuse_restless(snapshot, err);
+            log_info("starting again from nothing with a new snapshot");
+            continue;
+        }
+        if (err->kind != ERR_RETRY)
+            return false;
+        if (attempts >= ATTEMPTS_MAX)
+            return err_wrap(err, "gave up after %d attempts", attempts);
+        is_connected = reconnect(snapshot->engine, attempts, err);
+    }
+}
+
+/* The record goes when it is of no more use: the copy is done, or no table was filled yet. */
+static bool drop_record(struct snapshot *snapshot, struct err *err)
+{
+    struct engine *engine = snapshot->engine;
+    bool is_dropped = false;
+    if (keeper_drop(engine->keeper, snapshot->schema, &is_dropped, err))
+        return true;
+    return err->kind == ERR_RETRY && engine_lock(engine, err) &&
+           keeper_drop(engine->keeper, snapshot->schema, &is_dropped, err);
+}
+
+static void drop_empty_record(struct snapshot *snapshot)
+{
+    struct engine *engine = snapshot->engine;
+    AUTO(keeper_tables_release) struct keeper_tables kept = KEEPER_TABLES_INIT;
+    struct err ignored = {0};
+    if (engine->keeper && !conn_is_lost(engine->keeper) &&
+        keeper_tables(engine->keeper, &engine->ref, &kept, &ignored) && kept.count == 0)
+        (void)drop_record(snapshot, &ignored);
+}
+
+static bool run(struct snapshot *snapshot, struct err *err)
+{
+    const struct metrics *metrics = snapshot->engine->metrics;
+    if (snapshot->is_known)
+        log_info("an unfinished snapshot of this source is started again from nothing");
+    if (!record(snapshot, err) || !copy(snapshot, err) || !drop_record(snapshot, err)) {
+        drop_empty_record(snapshot);
+        return err->kind == ERR_STOP ? false : err_wrap(err, "snapshot failed");
+    }
+    log_info("snapshot complete: %llu tables",
+             (unsigned long long)metrics_get(metrics, METRIC_TABLES_DONE));
+    return true;
+}
+
+bool snapshot_run(struct engine *engine, struct err *err)
+{
+    AUTO(snapshot_release) struct snapshot snapshot = {.engine = engine};
+    name(&snapshot);
+    metrics_set(engine->metrics, METRIC_PHASE, METRICS_STARTING);
+    if (!snapshot_check(&snapshot, err) || !fault_point("start.checked", err))
+        return false;
+    metrics_set(engine->metrics, METRIC_PHASE, METRICS_COPYING);
+    return run(&snapshot, err);
+}
