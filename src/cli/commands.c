@@ -99,7 +99,6 @@ const struct command_row command_table[] = {
      .summary = "show the version",
      .text = "Shows the version."},
     {.name = "reference", .run = cmd_reference},
-    {.name = "reference", .run = cmd_reference},
 #ifdef FAULT_POINTS
     {.name = "faults", .run = cmd_faults},
 #endif

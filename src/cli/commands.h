@@ -16,7 +16,6 @@ int cmd_verify(const char *program, int argc, char **argv);
 int cmd_demo(const char *program, int argc, char **argv);
 int cmd_config(const char *program, int argc, char **argv);
 int cmd_reference(const char *program, int argc, char **argv);
-int cmd_reference(const char *program, int argc, char **argv);
 int cmd_help(const char *program, int argc, char **argv);
 
 /* One command, as main() calls it and as help and reference describe it. */
