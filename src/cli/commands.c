@@ -42,6 +42,14 @@ const struct command_row command_table[] = {
              "SIGINT\n"
              "end it in good order; SIGHUP makes it read the log level again from file and "
              "environment."},
+    {.name = "snapshot",
+     .run = cmd_snapshot,
+     .command = COMMAND_SNAPSHOT,
+     .usage = "--source URL --target URL [OPTION]...",
+     .summary = "copy a database once and leave nothing behind",
+     .text =
+         "Copies schema and rows as they are at one moment. Needs SELECT on the source and no init,\n"
+         "and makes nothing there. A snapshot that did not end is started again from nothing."},
     {.name = "tear-down",
      .also = "destroy",
      .run = cmd_tear_down,

@@ -100,8 +100,30 @@ static void derive_mode(struct reader *r)
         set_mode(r, MODE_SNAPSHOT_AND_REPLICATION, enabled, NULL);
 }
 
+/* Two flags stand for values of snapshot_mode. */
+static void derive_content(struct reader *r)
+{
+    size_t index = setting_index("snapshot_mode");
+    enum snapshot_content content = r->s->schema_only ? SNAPSHOT_SCHEMA : SNAPSHOT_DATA;
+    const char *flag = r->s->schema_only ? "--schema-only" : "--data-only";
+    bool has_flag = given_find(&r->levels[LEVEL_FLAGS], index, NULL) != NULL;
+    if (!r->s->schema_only && !r->s->data_only)
+        return;
+    if (r->s->schema_only && r->s->data_only) {
+        strv_take(r->problems, str_dup("--schema-only and --data-only exclude each other"));
+    } else if (has_flag && r->s->snapshot_content != content) {
+        strv_take(r->problems, str_fmt("--snapshot-mode and %s set snapshot_mode to different "
+                                       "values; keep one of them",
+                                       flag));
+    } else {
+        r->s->snapshot_content = content;
+        origin_set(r->s, index, str_fmt("flag %s", flag));
+    }
+}
+
 void derive_settings(struct reader *r)
 {
+    derive_content(r);
     if (!r->s->keeper_schema[0])
         str_set(&r->s->keeper_schema, str_dup(r->s->program));
     derive_source(r);

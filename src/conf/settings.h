@@ -66,6 +66,8 @@ struct settings {
     char *snapshot_store;         /* URL as given: the database to snapshot, or empty */
     char *schema_log_store;       /* URL as given; for following schema changes later */
     enum snapshot_content snapshot_content;
+    bool schema_only; /* as given, as is data_only: they have their part in snapshot_content */
+    bool data_only;
     int snapshot_workers; /* the product of the three bounds the copiers, see settings_copiers() */
     int schema_workers;
     int table_workers;

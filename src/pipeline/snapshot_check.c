@@ -21,7 +21,7 @@ struct check {
     struct snapshot *snapshot;
     struct engine *engine;
     struct conn *source;
-    struct conn *target;
+    struct conn *target;      /* borrowed: the keeper's connection */
     struct table_list tables; /* selected, on the source */
     struct table_list there;  /* all of the target */
     bool *is_filled;          /* of those: selected, and holds rows that are not ours */
@@ -30,7 +30,6 @@ struct check {
 static void check_release(struct check *check)
 {
     conn_free(&check->source);
-    conn_free(&check->target);
     table_list_release(&check->tables);
     table_list_release(&check->there);
     free(check->is_filled);
@@ -558,14 +557,12 @@ bool snapshot_check(struct snapshot *snapshot, struct err *err)
     struct engine *engine = snapshot->engine;
     AUTO(check_release) struct check check = {.snapshot = snapshot, .engine = engine};
     if (!check_settings(engine->settings, err) ||
-        !engine_connect(engine, true, "check", &check.source, err) ||
-        !engine_connect(engine, false, "check", &check.target, err) ||
-        !check_versions(&check, err) || !read_source(&check, err) || !check_target(&check, err) ||
-        (makes_schema(engine) &&
-         !schema_tools_find(engine->settings->pg_bindir, engine->source_version,
-                            engine->target_version, &engine->tools, err)))
+        !engine_connect(engine, true, "check", &check.source, err) || !engine_lock(engine, err))
         return false;
-    /* Rows that a killed snapshot leaves are looked at when its sessions have ended. */
-    return engine_lock(engine, err) && check_record(&check, err) && check_tables(&check, err) &&
-           check_rows(&check, err);
+    check.target = engine->keeper; /* the sessions of a killed snapshot have ended */
+    return check_versions(&check, err) && read_source(&check, err) && check_target(&check, err) &&
+           (!makes_schema(engine) ||
+            schema_tools_find(engine->settings->pg_bindir, engine->source_version,
+                              engine->target_version, &engine->tools, err)) &&
+           check_record(&check, err) && check_tables(&check, err) && check_rows(&check, err);
 }
