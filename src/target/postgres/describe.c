@@ -102,9 +102,7 @@ char *change_describe(const struct destination *destination, const struct change
     const struct tuple *tuple = change->old_kind == OLD_NONE ? &change->new : &change->old;
     int shown = 0;
     for (size_t i = 0; i < destination->relation->column_count; i++) {
-        bool is_key = destination->has_key ? destination->columns[i].equal != NULL
-                                           : destination->relation->columns[i].is_key;
-        if (!is_key || i >= tuple->count || shown >= 8)
+        if (!destination->columns[i].equal || i >= tuple->count || shown >= 8)
             continue;
         buf_fmt(&out, "%s%s = ", shown++ ? ", " : " (", destination->relation->columns[i].name);
         put_value(&out, destination->relation->columns[i].type_oid, &tuple->values[i]);
