@@ -1,5 +1,6 @@
 /* What follows from what was given: the mode from the names that pgstream's users set, the source
- * from the URL of the snapshot's store, the schema of the state from the program's name. */
+ * from the URL of the snapshot's store, the schema of the state from the program's name; which of
+ * two sizes of a part counts. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -10,15 +11,25 @@
 /* The way in which the source was named decides what is done with it. */
 enum source_name { SOURCE_OWN, SOURCE_LISTENER, SOURCE_SNAPSHOT, SOURCE_STORE };
 
-const struct given *reader_find(const struct reader *r, const char *setting)
+/* With its level in *ret_level. */
+static const struct given *find_level(const struct reader *r, const char *setting,
+                                      size_t *ret_level)
 {
     size_t index = setting_index(setting);
     for (size_t level = LEVEL_COUNT; level > 0; level--) {
         const struct given *given = given_find(&r->levels[level - 1], index, NULL);
-        if (given)
+        if (given) {
+            *ret_level = level - 1;
             return given;
+        }
     }
     return NULL;
+}
+
+const struct given *reader_find(const struct reader *r, const char *setting)
+{
+    size_t level;
+    return find_level(r, setting, &level);
 }
 
 static enum source_name kind_of_name(const char *name)
@@ -121,6 +132,24 @@ static void derive_content(struct reader *r)
     }
 }
 
+/* Blocks and bytes are two settings for one thing: the higher level wins here as well. */
+static void derive_part_size(struct reader *r)
+{
+    size_t blocks_level = 0;
+    size_t bytes_level = 0;
+    const struct given *blocks = find_level(r, "batch_page_size", &blocks_level);
+    const struct given *bytes = find_level(r, "part_size", &bytes_level);
+    if (!blocks || !bytes || r->s->batch_page_size == 0 || blocks_level > bytes_level)
+        return;
+    if (blocks_level == bytes_level) {
+        strv_take(r->problems, str_fmt("%s and %s both set the size of a part; keep one of them",
+                                       blocks->where, bytes->origin));
+        return;
+    }
+    r->s->batch_page_size = 0;
+    origin_set(r->s, setting_index("batch_page_size"), str_fmt("derived from %s", bytes->name));
+}
+
 void derive_settings(struct reader *r)
 {
     derive_content(r);
@@ -128,6 +157,7 @@ void derive_settings(struct reader *r)
         str_set(&r->s->keeper_schema, str_dup(r->s->program));
     derive_source(r);
     derive_mode(r);
+    derive_part_size(r);
     if (r->command == COMMAND_SNAPSHOT && r->s->mode != MODE_SNAPSHOT) {
         r->s->mode = MODE_SNAPSHOT;
         origin_set(r->s, setting_index("mode"), str_dup("command snapshot"));

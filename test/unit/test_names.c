@@ -392,6 +392,31 @@ static void the_origin_of_the_mode_names_what_decided(void **state)
     assert_string_equal(settings_origin(&attempt.s, "mode"), "command snapshot");
 }
 
+static void the_size_of_a_part_is_given_once(void **state)
+{
+    static const struct {
+        const char *file;
+        const char *flags;
+        int blocks; /* -1: refused */
+    } cases[] = {
+        {"PGSTREAM_POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE=1000\n", "", 1000},
+        {"PGSTREAM_POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE=1000\n", "--part-size=1MB", 0},
+        {"PGSTREAM_POSTGRES_SNAPSHOT_BATCH_BYTES=1MB\n", "--batch-page-size=5", 5},
+        {"PGSTREAM_POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE=0\nTRUNKLINE_PART_SIZE=1MB\n", "", 0},
+        {"PGSTREAM_POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE=9\nTRUNKLINE_PART_SIZE=1MB\n", "", -1},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO(attempt_release) struct attempt attempt = {0};
+        attempt_read(&attempt, COMMAND_CONFIG, cases[i].file, ".env", cases[i].flags);
+        assert_int_equal(attempt.is_read, cases[i].blocks >= 0);
+        if (attempt.is_read)
+            assert_int_equal(attempt.s.batch_page_size, cases[i].blocks);
+        else
+            expect_text(&attempt, "FILE:1:44: PGSTREAM_POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE and "
+                                  "FILE:2 TRUNKLINE_PART_SIZE both set the size of a part");
+    }
+}
+
 static void the_store_is_the_source_when_nothing_else_is(void **state)
 {
     AUTO(attempt_release) struct attempt attempt = {0};
@@ -545,6 +570,7 @@ int main(void)
         cmocka_unit_test(the_mode_follows_from_the_names),
         cmocka_unit_test(the_mode_of_yaml_follows_the_rule_of_the_listener),
         cmocka_unit_test(the_origin_of_the_mode_names_what_decided),
+        cmocka_unit_test(the_size_of_a_part_is_given_once),
         cmocka_unit_test(the_store_is_the_source_when_nothing_else_is),
         cmocka_unit_test(the_schema_of_the_state_is_named_like_the_program),
         cmocka_unit_test(unsupported_names_of_a_file_are_one_mistake),
