@@ -78,6 +78,9 @@ static bool look(struct control *control, int64_t *ret_held, struct err *err)
     uint64_t durable = atomic_load(&engine->durable);
     metrics_set(engine->metrics, METRIC_SLOT_WAL_BYTES, (uint64_t)MAX_OF(*ret_held, (int64_t)0));
     metrics_set(engine->metrics, METRIC_LAG_BYTES, durable && end > durable ? end - durable : 0);
+    log_trace("the slot holds back %" PRId64 " bytes of WAL, the target is %" PRIu64
+              " bytes behind",
+              *ret_held, metrics_get(engine->metrics, METRIC_LAG_BYTES));
     /* the time was read before the end: all that had committed by then lies before it */
     freshness_note(&control->freshness, rows_lsn(rows, 0, 3), rows_text(rows, 0, 2));
     return true;
