@@ -83,6 +83,8 @@ static bool copy_opened(struct copier *copier, const struct part *part,
         .snapshot = own->snapshot,
         .end_lsn = own->end_lsn,
     };
+    log_trace("source: %s", read_sql);
+    log_trace("target: %s", write_sql);
     buf_reset(&copier->rows);
     return copier->target->ops->part_begin(copier->target, &to, err) &&
            copy_out_begin(copier->source, read_sql, err) && move_rows(copier, err) &&
