@@ -59,6 +59,16 @@ const struct command_row command_table[] = {
      .text = "Removes the slot and the publication from the source and trunkline's own schema from "
              "the\n"
              "target, and says what was removed. The copied tables stay."},
+    {.name = "status",
+     .run = cmd_status,
+     .command = COMMAND_STATUS,
+     .usage = "--source URL [--target URL] [OPTION]...",
+     .summary = "show what a pipeline is doing, and what it waits for",
+     .text = "Asks both servers: slot, phase, lag, each table, the held snapshot, who holds "
+             "something up.\n"
+             "Exit code 0: all is well, 1: the slot is missing, lost or beyond max_slot_wal, a "
+             "server\n"
+             "cannot be reached, the settings are wrong; with --running also when no engine runs."},
     {.name = "check",
      .run = cmd_check,
      .command = COMMAND_CHECK,

@@ -14,9 +14,9 @@
 
 enum { WAIT_MS = 10, REPORT_MS = 5000 };
 
-/* Who writes to the tables now. Prepared transactions hold their locks under a virtual transaction
- * of their own ("-1/xid"), without a pid. What other people's sessions do since when is shown to
- * those who may read it. */
+/* Who writes to the tables now. Prepared transactions hold their locks without a pid; one of them
+ * is that of their transaction id. What other people's sessions do since when is shown to those who
+ * may read it. */
 static const char writers_sql[] =
     "SELECT l.virtualtransaction,"
     " CASE WHEN l.pid IS NULL THEN 'the prepared transaction ' || coalesce(max(p.gid), '?')"
@@ -31,8 +31,9 @@ static const char writers_sql[] =
     " JOIN pg_catalog.pg_class c ON c.oid = l.relation"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
-    " LEFT JOIN pg_catalog.pg_prepared_xacts p"
-    "   ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction"
+    " LEFT JOIN pg_catalog.pg_locks own ON l.pid IS NULL AND own.pid IS NULL"
+    "   AND own.virtualtransaction = l.virtualtransaction AND own.locktype = 'transactionid'"
+    " LEFT JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = own.transactionid"
     " WHERE l.locktype = 'relation' AND l.granted"
     " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
     "                   WHERE datname = pg_catalog.current_database())"
@@ -116,7 +117,7 @@ bool hold_created(struct engine *engine, struct hold *ret_hold, struct err *err)
     return fault_point("snapshot.held", err);
 }
 
-/* Prepared transactions hold their locks under a virtual transaction of their own ("-1/xid"). */
+/* A transaction keeps its virtual transaction id when it is prepared. */
 static bool is_over(struct conn *conn, const char *virtual_transaction, const char *oids,
                     bool *ret_is_over, struct err *err)
 {
