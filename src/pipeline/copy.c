@@ -60,11 +60,43 @@ static bool is_left_alone(const struct attempt *attempt, const struct keeper_tab
            kept->end_lsn <= attempt->engine->pipeline.consistent_from;
 }
 
-static bool is_copys(const struct table *table, void *arg)
+static bool is_copys(const struct attempt *attempt, uint32_t oid)
 {
-    const struct attempt *attempt = arg;
-    const struct keeper_table *kept = keeper_table_find(&attempt->kept, table->oid);
+    const struct keeper_table *kept = keeper_table_find(&attempt->kept, oid);
     return !kept || !is_left_alone(attempt, kept);
+}
+
+struct wanted {
+    const struct attempt *attempt;
+    const struct rows *references; /* referring and referenced table of each foreign key */
+};
+
+/* The tables of the copy, and those that foreign keys tie to them: the keys come with both. */
+static bool is_wanted(const struct table *table, void *arg)
+{
+    const struct wanted *wanted = arg;
+    bool is_tied = is_copys(wanted->attempt, table->oid);
+    for (int i = 0; i < rows_count(wanted->references) && !is_tied; i++) {
+        uint32_t from = rows_oid(wanted->references, i, 0);
+        uint32_t to = rows_oid(wanted->references, i, 1);
+        is_tied = (from == table->oid && is_copys(wanted->attempt, to)) ||
+                  (to == table->oid && is_copys(wanted->attempt, from));
+    }
+    return is_tied;
+}
+
+static bool leave_followed(struct attempt *attempt, struct err *err)
+{
+    AUTO(rows_free) struct rows *references = NULL;
+    if (!is_adding(attempt))
+        return true;
+    if (!conn_query(attempt->hold.conn,
+                    "SELECT conrelid, confrelid FROM pg_catalog.pg_constraint WHERE contype = 'f'",
+                    &references, err))
+        return err_wrap(err, "could not read the foreign keys");
+    struct wanted wanted = {attempt, references};
+    table_list_filter(&attempt->tables, is_wanted, &wanted);
+    return true;
 }
 
 bool attempt_read_tables(struct attempt *attempt, struct err *err)
@@ -74,8 +106,8 @@ bool attempt_read_tables(struct attempt *attempt, struct err *err)
         !engine_filter_published(engine, attempt->hold.conn, &attempt->tables, &attempt->lacks_some,
                                  err))
         return false;
-    table_list_filter(&attempt->tables, is_copys, attempt);
-    return catalog_tables(engine->keeper, engine->ref.schema, &attempt->found, err);
+    return leave_followed(attempt, err) &&
+           catalog_tables(engine->keeper, engine->ref.schema, &attempt->found, err);
 }
 
 /* --- the snapshot --- */

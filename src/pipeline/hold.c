@@ -4,6 +4,7 @@
 #include "pipeline/hold.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -175,6 +176,55 @@ static bool wait_for_writers(struct engine *engine, struct conn *conn, const cha
         if (!wait_for_writer(engine, conn, writers, row, oids, err))
             return false;
     return tell(engine, NULL, err);
+}
+
+/* The oldest of the transactions that are waited for, in words; NULL: all are over. */
+static bool find_oldest(struct conn *conn, const char *xmax, char **ret_text, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {xmax};
+    *ret_text = NULL;
+    if (!conn_query_params(
+            conn,
+            "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= $1::xid8,"
+            " coalesce((SELECT 'the transaction of pid ' || a.pid || ' (' || coalesce(a.usename,"
+            "     '?') || coalesce(', running since ' || a.xact_start, '') || ')'"
+            "   FROM pg_catalog.pg_stat_activity a WHERE a.backend_xid IS NOT NULL"
+            "   AND a.pid <> pg_catalog.pg_backend_pid()"
+            "   ORDER BY pg_catalog.age(a.backend_xid) DESC LIMIT 1),"
+            "  (SELECT 'the prepared transaction ' || p.gid FROM pg_catalog.pg_prepared_xacts p"
+            "   ORDER BY pg_catalog.age(p.transaction) DESC LIMIT 1), 'a transaction')",
+            1, params, &rows, err))
+        return false;
+    if (!rows_bool(rows, 0, 0))
+        *ret_text = str_dup(rows_text(rows, 0, 1));
+    return true;
+}
+
+bool hold_wait_running(struct engine *engine, struct conn *conn, struct err *err)
+{
+    AUTO(str_free) char *xmax = NULL;
+    AUTO(str_free) char *told = NULL;
+    int64_t report_at = clock_ms() + REPORT_MS;
+    if (!conn_text(conn, "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())",
+                   &xmax, err))
+        return false;
+    for (;;) {
+        AUTO(str_free) char *oldest = NULL;
+        if (!find_oldest(conn, xmax, &oldest, err))
+            return false;
+        if (!oldest)
+            return !told || tell(engine, NULL, err);
+        if ((!told || strcmp(told, oldest) != 0) && !tell(engine, oldest, err))
+            return false;
+        str_set(&told, TAKE(oldest));
+        if (clock_ms() >= report_at) {
+            log_warn("waiting for %s, which began before the publication was made, to end", told);
+            report_at = clock_ms() + REPORT_MS;
+        }
+        if (!pause_or_stop(engine, err))
+            return false;
+    }
 }
 
 bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, struct err *err)

@@ -24,3 +24,7 @@ bool hold_created(struct engine *engine, struct hold *ret_hold, struct err *err)
 /* A new snapshot beside an existing slot: first waits for the end of every transaction that holds
  * a writer's lock on one of the tables now. oids: "{1,2}", an array of their OIDs. */
 bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, struct err *err);
+
+/* Waits until all transactions that run now are over. A change is decoded with the catalog of its
+ * own time: of a transaction that wrote before the publication was made, the stream would fail. */
+bool hold_wait_running(struct engine *engine, struct conn *conn, struct err *err);

@@ -14,6 +14,7 @@
 #include "pg/quote.h"
 #include "pg/replication.h"
 #include "pipeline/engine.h"
+#include "pipeline/hold.h"
 #include "source/publication.h"
 #include "source/slot.h"
 
@@ -200,11 +201,13 @@ static bool claim(struct engine *engine, struct conn *source, struct source_pipe
 /* --- publications, then slot --- */
 
 /* A slot of that name is there already: ours from a start that died, init's, or made by hand. It
- * is moved past the publications, which must be older than what is decoded. */
-static bool adopt_slot(struct engine *engine, struct conn *source, struct err *err)
+ * is moved past the publications, which must be older than all that is decoded, unless it is
+ * known to be younger than they are. */
+static bool adopt_slot(struct engine *engine, struct conn *source, bool is_younger, struct err *err)
 {
     uint64_t lsn = 0;
-    if (!slot_advance(source, engine->slot, &lsn, err) || !fault_point("slot.created", err))
+    if ((!is_younger && !hold_wait_running(engine, source, err)) ||
+        !slot_advance(source, engine->slot, &lsn, err) || !fault_point("slot.created", err))
         return false;
     log_info("using the slot %s that exists", engine->slot);
     return keeper_set_slot(engine->keeper, &engine->ref, lsn, err);
@@ -225,10 +228,13 @@ static bool publish_first(struct engine *engine, struct conn *source, struct err
 }
 
 static bool begin_with_copy(struct engine *engine, struct conn *source,
-                            const struct slot_state *slot, struct err *err)
+                            const struct slot_state *slot, const struct source_pipeline *init,
+                            struct err *err)
 {
+    bool is_younger = init->published_lsn && init->published_lsn <= slot->confirmed;
     return publish_first(engine, source, err) &&
-           (slot->exists ? adopt_slot(engine, source, err) : create_slot(engine, err)) &&
+           (slot->exists ? adopt_slot(engine, source, is_younger, err)
+                         : create_slot(engine, err)) &&
            fault_point("slot.recorded", err);
 }
 
@@ -302,7 +308,7 @@ static bool make_slot(struct engine *engine, struct conn *source, bool was_known
         return false;
     if (!has_copy && was_bound && !was_known)
         return refuse_forgotten(engine, err);
-    return has_copy ? begin_with_copy(engine, source, &slot, err)
+    return has_copy ? begin_with_copy(engine, source, &slot, init, err)
                     : begin_without_copy(engine, source, &slot, init, err);
 }
 

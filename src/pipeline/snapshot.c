@@ -6,6 +6,7 @@
  * tables are being filled, so that a snapshot after a kill knows what is its own. */
 #include "pipeline/snapshot.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 #include "pipeline/attempt.h"
 #include "source/slot.h"
 
-enum { ATTEMPTS_MAX = 10, RETRY_FIRST_MS = 500, RETRY_LONGEST_MS = 30000 };
+enum { CHANGES_MAX = 5, LOSSES_MAX = 10, RETRY_FIRST_MS = 500, RETRY_LONGEST_MS = 30000 };
 
 char *snapshot_schema(const char *keeper_schema)
 {
@@ -194,7 +195,7 @@ static bool finish(struct attempt *attempt, struct err *err)
 {
     enum snapshot_content content = attempt->engine->settings->snapshot_content;
     hold_release(&attempt->hold);
-    log_info("building indexes and keys");
+    log_info(content == SNAPSHOT_DATA ? "setting sequences" : "building indexes and keys");
     return fault_point("copy.rows_done", err) &&
            (content == SNAPSHOT_DATA || attempt_restore(attempt, SCHEMA_INDEXES, err)) &&
            (content == SNAPSHOT_SCHEMA || attempt_finish(attempt, err)) &&
@@ -236,11 +237,9 @@ static bool refuse_restless(const struct snapshot *snapshot, struct err *err)
 }
 
 /* After a lost connection: waits longer each time, then takes the lock again. */
-static bool reconnect(struct engine *engine, int attempts, struct err *err)
+static bool reconnect(struct engine *engine, int losses, struct err *err)
 {
-    int wait_ms = (int)RETRY_LONGEST_MS;
-    if (attempts <= 6)
-        wait_ms = MIN_OF((int)RETRY_FIRST_MS << (attempts - 1), (int)RETRY_LONGEST_MS);
+    int wait_ms = MIN_OF((int)RETRY_FIRST_MS << losses, (int)RETRY_LONGEST_MS);
     log_err(LOG_WARN, err);
     log_info("starting again from nothing in %d ms", wait_ms);
     metrics_add(engine->metrics, METRIC_RECONNECTS, 1);
@@ -253,22 +252,23 @@ static bool reconnect(struct engine *engine, int attempts, struct err *err)
 static bool copy(struct snapshot *snapshot, struct err *err)
 {
     bool is_connected = true;
-    for (int attempts = 1;; attempts++) {
+    int losses = 0;
+    for (int changes = 0; changes < CHANGES_MAX;) {
         bool is_whole = false;
         if (is_connected && attempt_once(snapshot, &is_whole, err)) {
             if (is_whole)
                 return true;
-            if (attempts >= ATTEMPTS_MAX)
-                return refuse_restless(snapshot, err);
+            changes++;
             log_info("starting again from nothing with a new snapshot");
             continue;
         }
         if (err->kind != ERR_RETRY)
             return false;
-        if (attempts >= ATTEMPTS_MAX)
-            return err_wrap(err, "gave up after %d attempts", attempts);
-        is_connected = reconnect(snapshot->engine, attempts, err);
+        if (losses == LOSSES_MAX)
+            return err_wrap(err, "gave up after %d lost connections", losses);
+        is_connected = reconnect(snapshot->engine, losses++, err);
     }
+    return refuse_restless(snapshot, err);
 }
 
 /* The record goes when it is of no more use: the copy is done, or no table was filled yet. */
@@ -301,8 +301,8 @@ static bool run(struct snapshot *snapshot, struct err *err)
         drop_empty_record(snapshot);
         return err->kind == ERR_STOP ? false : err_wrap(err, "snapshot failed");
     }
-    log_info("snapshot complete: %llu tables",
-             (unsigned long long)metrics_get(metrics, METRIC_TABLES_DONE));
+    log_info("snapshot complete: %" PRIu64 " tables, %" PRIu64 " rows",
+             metrics_get(metrics, METRIC_TABLES_DONE), metrics_get(metrics, METRIC_COPIED_ROWS));
     return true;
 }
 

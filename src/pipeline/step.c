@@ -148,6 +148,10 @@ static bool step_with_copy(struct step *step, struct err *err)
     if (!refuse_filled(step, err))
         return false;
     log_info("%zu tables have come since: copying them", count);
+    schema_tools_release(&engine->tools);
+    if (!schema_tools_find(engine->settings->pg_bindir, engine->source_version,
+                           engine->target_version, &engine->tools, err))
+        return false;
     engine->pipeline.phase = KEEPER_SLOT;
     return keeper_set_phase(engine->keeper, &engine->ref, KEEPER_SLOT, err);
 }

@@ -76,7 +76,8 @@ def test_the_slot_is_named_after_the_database(pipe):
     name = f"trunkline_{pipe.source.name}_slot"
     assert pipe.source.sql("SELECT slot_name FROM pg_replication_slots WHERE database = %s",
                            pipe.source.name) == [(name,)]
-    assert pipe.source.sql("SELECT pubname FROM pg_publication") == [(name,)]
+    assert pipe.source.sql("SELECT pubname FROM pg_publication ORDER BY 1") == [
+        (name,), (f"{name}_inserts",)]
     assert pipe.tear_down(slot=None).code == ENDED
     assert pipe.source.sql("SELECT pubname FROM pg_publication") == []
 
