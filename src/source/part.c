@@ -140,13 +140,14 @@ char *part_write_sql(const struct part *part)
 static bool lock_table(struct conn *source, const struct table *table, bool *ret_is_gone,
                        struct err *err)
 {
+    struct err why = {0};
     *ret_is_gone = false;
-    if (conn_execf(source, err, "LOCK TABLE ONLY %I.%I IN ACCESS SHARE MODE", table->schema,
+    if (conn_execf(source, &why, "LOCK TABLE ONLY %I.%I IN ACCESS SHARE MODE", table->schema,
                    table->name))
         return true;
-    *ret_is_gone = strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "3F000") == 0 ||
-                   strcmp(err->sqlstate, "42809") == 0;
-    return *ret_is_gone;
+    *ret_is_gone = strcmp(why.sqlstate, "42P01") == 0 || strcmp(why.sqlstate, "3F000") == 0 ||
+                   strcmp(why.sqlstate, "42809") == 0;
+    return *ret_is_gone || err_copy(err, &why);
 }
 
 /* File and name of now, read through the caches that see committed DDL, against the snapshot's. */
