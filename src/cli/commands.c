@@ -27,83 +27,77 @@ const struct command_row command_table[] = {
      .command = COMMAND_INIT,
      .usage = "--source URL [--slot NAME] [OPTION]...",
      .summary = "make what following needs on the source",
-     .text =
-         "Makes a schema for the program's own state, publications for the tables and, last, the\n"
-         "replication slot, which holds the WAL from then on. Can be repeated. `run` in the mode\n"
-         "replication begins where the slot was made; with a copy no init is needed."},
+     .text = "Makes a schema for the program's own state, publications for the tables and,\n"
+             "last, the replication slot, which holds the WAL from then on. Can be repeated.\n"
+             "`run` in the mode replication begins where the slot was made; with a copy no\n"
+             "init is needed."},
     {.name = "run",
      .run = cmd_run,
      .command = COMMAND_RUN,
      .usage = "--source URL --target URL [OPTION]...",
      .summary = "copy a database, then follow it until it is told to stop",
-     .text = "Copies schema and rows of a live PostgreSQL database into an empty one, then applies "
-             "every\n"
-             "committed change, exactly once. Started again, it goes on where it was. SIGTERM and "
-             "SIGINT\n"
-             "end it in good order; SIGHUP makes it read the log level again from file and "
-             "environment."},
+     .text = "Copies schema and rows of a live PostgreSQL database into an empty one, then\n"
+             "applies every committed change, exactly once. Started again, it goes on where it\n"
+             "was. SIGTERM and SIGINT end it in good order; SIGHUP makes it read the log level\n"
+             "again from file and environment."},
     {.name = "snapshot",
      .run = cmd_snapshot,
      .command = COMMAND_SNAPSHOT,
      .usage = "--source URL --target URL [OPTION]...",
      .summary = "copy a database once and leave nothing behind",
-     .text =
-         "Copies schema and rows as they are at one moment. Needs SELECT on the source and no init,\n"
-         "and makes nothing there. A snapshot that did not end is started again from nothing."},
+     .text = "Copies schema and rows as they are at one moment. Needs SELECT on the source and\n"
+             "no init, and makes nothing there. A snapshot that did not end is started again\n"
+             "from nothing."},
     {.name = "tear-down",
      .also = "destroy",
      .run = cmd_tear_down,
      .command = COMMAND_TEAR_DOWN,
      .usage = "--source URL [--target URL] [OPTION]...",
-     .summary = "remove what run made: slot, publication, state",
-     .text = "Removes the slot and the publication from the source and trunkline's own schema from "
-             "the\n"
-             "target, and says what was removed. The copied tables stay."},
+     .summary = "remove what init and run made: slot, publications, state",
+     .text =
+         "Removes the slot, the publications and the program's schema from the source, sets\n"
+         "replica identities back, and removes its state from the target when that is named.\n"
+         "Says what was removed. The copied tables stay, and a schema that is not trunkline's."},
     {.name = "status",
      .run = cmd_status,
      .command = COMMAND_STATUS,
      .usage = "--source URL [--target URL] [OPTION]...",
      .summary = "show what a pipeline is doing, and what it waits for",
-     .text = "Asks both servers: slot, phase, lag, each table, the held snapshot, who holds "
-             "something up.\n"
-             "Exit code 0: all is well, 1: the slot is missing, lost or beyond max_slot_wal, a "
-             "server\n"
-             "cannot be reached, the settings are wrong; with --running also when no engine runs."},
+     .text = "Asks both servers: slot, phase, lag, each table, the held snapshot, who holds\n"
+             "something up. Exit code 0: all is well, 1: the slot is missing, lost or beyond\n"
+             "max_slot_wal, a server cannot be reached, the settings are wrong; with --running\n"
+             "also when no engine runs."},
     {.name = "check",
      .run = cmd_check,
      .command = COMMAND_CHECK,
      .usage = "--source URL --target URL [OPTION]...",
      .summary = "say what would stop run, and what mends it",
-     .text = "Looks at both servers for all that run would refuse, and for what is worth knowing "
-             "before it.\n"
-             "Each finding comes with the SQL or the setting that mends it. Nothing is changed. "
-             "Exit code 0:\n"
-             "nothing found, 1: something found."},
+     .text = "Looks at both servers for all that run would refuse, and for what is worth\n"
+             "knowing before it. Each finding comes with the SQL or the setting that mends it.\n"
+             "Nothing is changed. Exit code 0: nothing found, 1: something found."},
     {.name = "verify",
      .run = cmd_verify,
      .command = COMMAND_VERIFY,
      .usage = "--source URL --target URL [OPTION]...",
      .summary = "compare source and target, row by row",
-     .text =
-         "Compares every table by row count and checksums, and names the first keys that differ.\n"
-         "Both databases must be at rest. Exit code 0: equal, 1: different, 3: could not finish."},
+     .text = "Compares every table by row count and checksums, and names the first keys that\n"
+             "differ. Both databases must be at rest. Exit code 0: equal, 1: different, 3:\n"
+             "could not finish."},
     {.name = "demo",
      .run = cmd_demo,
      .command = COMMAND_DEMO,
      .usage = "[OPTION]...",
      .summary = "copy and follow a shop database between two throwaway clusters",
-     .text = "Makes two clusters in a temporary directory, copies one to the other while four "
-             "sessions\n"
-             "write, compares them, and removes everything."},
+     .text = "Makes two clusters in a temporary directory, copies one to the other while four\n"
+             "sessions write, compares them, and removes everything."},
     {.name = "config",
      .run = cmd_config,
      .command = COMMAND_CONFIG,
      .usage = "print [OPTION]...",
      .summary = "show every setting and where it comes from",
-     .text = "Prints the settings in force, with passwords hidden, and the origin of each: "
-             "default, file\n"
-             "and line, environment or flag. Flags win over the environment, which wins over the "
-             "file."},
+     .text = "Prints the settings in force, with passwords hidden, and the origin of each:\n"
+             "default, file and line, environment or flag. Flags win over the environment,\n"
+             "which wins over the file."},
     {.name = "help",
      .also = "-h",
      .run = cmd_help,

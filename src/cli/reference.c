@@ -67,7 +67,8 @@ static void print_places(const struct setting *setting, FILE *out)
     put_words(setting->names, "PGSTREAM_", out);
     (void)fprintf(out, "\n- YAML: `%s`", setting->path);
     put_words(setting->paths, "", out);
-    (void)fputc('\n', out);
+    (void)fputs(setting->is_bare_ms ? "; there a number without a unit is milliseconds\n" : "\n",
+                out);
 }
 
 static void print_setting(const struct setting *setting, FILE *out)
