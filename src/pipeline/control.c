@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "pg/lsn.h"
 #include "pipeline/freshness.h"
+#include "pipeline/late.h"
 #include "source/slot.h"
 
 enum { LOOK_MS = 1000, TARGET_CONNECT_MS = 2000, TARGET_RETRY_MS = 10000 };
@@ -36,6 +37,7 @@ struct control {
     struct conn *source;
     struct conn *target;
     struct freshness freshness;
+    struct late *late;
     char *fresh_at; /* as the keeper has it from us */
     int64_t target_lost_ms;
     int64_t beat_ms; /* when the last heartbeat was sent */
@@ -176,7 +178,8 @@ static void *control_main(void *arg)
     do {
         struct err err = {0};
         int64_t held = 0;
-        if (!connect_source(control, &err) || !look(control, &held, &err) || !beat(control, &err)) {
+        if (!connect_source(control, &err) || !look(control, &held, &err) || !beat(control, &err) ||
+            !late_look(control->late, control->source, &err)) {
             conn_free(&control->source); /* the stream reports a lost source; here we try again */
             if (err.kind != ERR_STOP)
                 log_err(LOG_DEBUG, &err);
@@ -197,6 +200,7 @@ struct control *control_start(struct engine *engine)
     control->engine = engine;
     control->stop = stop_new();
     control->beat_ms = clock_ms();
+    control->late = late_new(engine);
     if (pthread_create(&control->thread, NULL, control_main, control) != 0)
         abort();
     return control;
@@ -211,6 +215,7 @@ void control_stop(struct control **control, struct err *ret_err)
     (void)pthread_join(c->thread, NULL);
     (void)err_copy(ret_err, &c->verdict);
     stop_free(&c->stop);
+    late_free(&c->late);
     free(c->fresh_at);
     free(c);
     *control = NULL;

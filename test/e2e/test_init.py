@@ -421,3 +421,13 @@ def test_a_publication_of_the_users_own(pipe):
     engine.stop()
     assert pipe.tear_down().code == ENDED
     assert source_state(pipe) == [("publication", pipe.slot + "_mine")]
+
+
+def test_a_table_that_comes_is_named_until_it_is_followed(pipe):
+    pipe.source.sql(TABLE + "; CREATE SCHEMA other")
+    engine = pipe.follow(tables="*")
+    pipe.source.sql("CREATE TABLE other.ignored (id int PRIMARY KEY);"
+                    "CREATE TABLE late (id int PRIMARY KEY)")
+    wait_until(lambda: "public.late has come" in engine.stderr, "the table is named")
+    assert "ignored" not in engine.stderr
+    engine.stop()
