@@ -39,6 +39,9 @@ bool attempt_dump(struct attempt *attempt, bool *ret_is_good, struct err *err);
 /* Brings the target's schema to the end of a stage; logs what was left out. */
 bool attempt_restore(struct attempt *attempt, enum schema_stage stage, struct err *err);
 
+/* Whether the table's rows are copied: on a standby those of unlogged tables cannot be read. */
+bool attempt_copies(const struct engine *engine, bool is_standby, const struct table *table);
+
 /* Cuts the tables into parts and records them; needs the target's tables. */
 bool attempt_plan(struct attempt *attempt, struct err *err);
 

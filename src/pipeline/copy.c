@@ -389,17 +389,11 @@ static bool empty_tables(struct attempt *attempt, struct err *err)
     return sql.len == 0 || conn_exec(attempt->engine->keeper, sql.data, err);
 }
 
-/* Unlogged tables cannot be read on a standby. */
-static bool has_rows_to_copy(const struct attempt *attempt, const struct table *table)
+bool attempt_copies(const struct engine *engine, bool is_standby, const struct table *table)
 {
     struct selected names = {table->schema, table->name, table->root_schema, table->root_name};
-    if (table->kind != 'r' || selection_is_schema_only(&attempt->engine->selection, &names))
-        return false;
-    if (table->persistence != 'u' || !attempt->is_standby)
-        return true;
-    log_warn("the rows of %s.%s are left out: it is unlogged, and the source is a standby",
-             table->schema, table->name);
-    return false;
+    return table->kind == 'r' && !selection_is_schema_only(&engine->selection, &names) &&
+           !(is_standby && table->persistence == 'u');
 }
 
 static bool plan_all(struct attempt *attempt, struct err *err)
@@ -412,7 +406,7 @@ static bool plan_all(struct attempt *attempt, struct err *err)
         !empty_tables(attempt, err))
         return false;
     for (size_t i = 0; i < attempt->tables.count; i++)
-        if (has_rows_to_copy(attempt, &attempt->tables.items[i]) &&
+        if (attempt_copies(engine, attempt->is_standby, &attempt->tables.items[i]) &&
             !plan_table(attempt, &attempt->tables.items[i], types, strtoll(block_size, NULL, 10),
                         err))
             return false;

@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pg/quote.h"
 #include "pg/url.h"
+#include "pipeline/attempt.h"
 #include "pipeline/snapshot.h"
 #include "schema/array.h"
 #include "source/slot.h"
@@ -240,9 +242,8 @@ static bool check_readable(struct check *check, struct err *err)
 
 static bool is_copied_row_by_row(const struct check *check, const struct table *table)
 {
-    struct selected names = {table->schema, table->name, table->root_schema, table->root_name};
-    return copies_rows(check->engine) && table->kind == 'r' &&
-           !selection_is_schema_only(&check->engine->selection, &names);
+    return copies_rows(check->engine) &&
+           attempt_copies(check->engine, check->snapshot->is_standby, table);
 }
 
 static const struct table *find_there(const struct check *check, const struct table *table)
@@ -281,8 +282,17 @@ static bool has_rows(const struct check *check, const struct table *there, bool 
     return true;
 }
 
+static void warn_unlogged(const struct check *check)
+{
+    for (size_t i = 0; check->snapshot->is_standby && i < check->tables.count; i++)
+        if (check->tables.items[i].persistence == 'u' && check->tables.items[i].kind == 'r')
+            log_warn("the rows of %s.%s are left out: it is unlogged, and the source is a standby",
+                     check->tables.items[i].schema, check->tables.items[i].name);
+}
+
 static bool find_filled(struct check *check, struct strv *filled, struct err *err)
 {
+    warn_unlogged(check);
     check->is_filled = mem_alloc(check->there.count * sizeof(bool) + 1);
     for (size_t i = 0; i < check->tables.count; i++) {
         const struct table *table = &check->tables.items[i];

@@ -1,12 +1,14 @@
 """Copying once: `snapshot`, and `run` with only a snapshot's source."""
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
+from harness.cluster import BIN, Cluster, as_server_user, server_user
 from harness.data import make_bank, make_mill, transfer
 from harness.load import load
 from harness.program import (CONFIGURATION, ENDED, FAILED, NOT_FINISHED, PROGRAM,
@@ -434,11 +436,39 @@ def test_fewer_copiers_where_connections_are_few(pipe, read_by):
 
 # --- other sources ---
 
+class Standby(Cluster):
+    """A hot standby of a running cluster."""
+
+    def __init__(self, primary, directory):
+        self.primary = primary
+        super().__init__(directory, "source", **primary.settings, hot_standby_feedback="on")
+
+    def _initdb(self):
+        self.directory.mkdir(mode=0o700)
+        shutil.chown(self.directory, server_user())
+        subprocess.run([BIN / "pg_basebackup", "-h", "127.0.0.1", "-p", str(self.primary.port),
+                        "-U", "postgres", "-D", self.data, "-R", "-c", "fast"], check=True,
+                       cwd=self.directory, env=self._environment(), **as_server_user())
+
+
 def test_a_source_without_logical_decoding_and_its_standby(own_clusters, pipelines, base_directory):
     pipe = pipelines(own_clusters)
-    source = own_clusters[0]
-    source.configure(wal_level="replica", max_wal_senders=0)
-    source.restart()
-    pipe.source.sql(SHOP)
+    primary = own_clusters[0]
+    primary.configure(wal_level="replica")
+    primary.restart()
+    make_bank(pipe.source)
+    pipe.source.sql("CREATE UNLOGGED TABLE fleeting (id int); INSERT INTO fleeting VALUES (1)")
     snapshot(pipe)
     assert pipe.is_equal()
+    standby = Standby(primary, base_directory / "standby")
+    try:
+        standby.start()
+        with load(pipe.source, transfer, sessions=2) as writers:
+            writers.wait_steps(100)
+            snapshot(pipe, "--reset", "--yes", source=standby.database(pipe.source.name).url(),
+                     part_size="8kB")
+    finally:
+        standby.remove()
+    assert pipe.target.one("SELECT sum(balance) FROM account") == 200 * 1000
+    assert pipe.target.one("SELECT count(*) FROM account WHERE balance <> 1000") > 0
+    assert not is_empty(pipe.target, "fleeting") and is_clean(pipe)  # a standby has no rows of it
