@@ -34,7 +34,8 @@ struct comparison {
     struct part_sum sums[SIDES]; /* of the whole table; 0 when it was not read */
     struct difference differences[MAX_DIFFERENCES];
     size_t difference_count;
-    bool has_more; /* there are, or may be, differences beyond those named */
+    bool is_insert_only; /* its UPDATEs and DELETEs are not followed: it may differ */
+    bool has_more;       /* there are, or may be, differences beyond those named */
 };
 
 #define COMPARISON_INIT ((struct comparison){0})

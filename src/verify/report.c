@@ -173,6 +173,8 @@ static void print_table(struct report *report, const struct comparison *c)
         (void)fprintf(out, "  %14s  %14s", "", "");
     (void)fprintf(out, "  %s%s", outcome_text(c->outcome), c->missing_columns.count ? ": " : "");
     print_list(out, &c->missing_columns);
+    if (c->is_insert_only && c->outcome != OUTCOME_EQUAL)
+        (void)fputs(" (insert-only: its UPDATEs and DELETEs are not followed)", out);
     (void)fputc('\n', out);
     for (size_t i = 0; i < c->difference_count; i++)
         print_difference(out, c, &c->differences[i]);
@@ -249,6 +251,7 @@ static json_t *json_table(const struct comparison *c)
     (void)json_object_set_new(json, "schema", json_text(c->table->schema));
     (void)json_object_set_new(json, "table", json_text(c->table->name));
     (void)json_object_set_new(json, "result", json_word(outcome_text(c->outcome)));
+    (void)json_object_set_new(json, "insert_only", json_boolean(c->is_insert_only));
     if (c->missing_columns.count)
         (void)json_object_set_new(json, "missing_columns", json_list(&c->missing_columns));
     if (!has_rows(c))

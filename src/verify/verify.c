@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "conf/selection.h"
+#include "keeper/keeper.h"
 #include "pg/catalog.h"
 #include "verify/compare.h"
 #include "verify/pair.h"
@@ -26,8 +27,24 @@ static bool choose_tables(const struct settings *settings, struct table_list *ta
     return selection_check(&selection, err);
 }
 
+/* What a pipeline has recorded about the tables; none is as good as one that cannot be read. */
+static void read_kept(struct pair *pair, const char *schema, struct keeper_tables *ret_kept)
+{
+    AUTO(keeper_pipeline_release) struct keeper_pipeline pipeline = {0};
+    struct conn *target = pair->conns[SIDE_TARGET];
+    struct err unused = {0};
+    bool is_found = false;
+    int version = 0;
+    if (!keeper_look(target, schema, &version, &unused) || version != KEEPER_VERSION ||
+        !keeper_load(target, schema, &is_found, &pipeline, &unused) || !is_found)
+        return;
+    struct keeper_ref ref = {schema, pipeline.slot};
+    (void)!keeper_tables(target, &ref, ret_kept, &unused);
+}
+
 static bool compare_all(struct pair *pair, const struct table_list *source,
-                        const struct table_list *target, struct report *report, struct err *err)
+                        const struct table_list *target, const struct keeper_tables *kept,
+                        struct report *report, struct err *err)
 {
     for (size_t i = 0; i < source->count; i++) {
         const struct table *table = &source->items[i];
@@ -36,6 +53,8 @@ static bool compare_all(struct pair *pair, const struct table_list *source,
         if (!compare_table(pair, table, table_list_find(target, table->schema, table->name),
                            &comparison, err))
             return false;
+        const struct keeper_table *known = keeper_table_find(kept, table->oid);
+        comparison.is_insert_only = known && known->is_insert_only;
         report_table(report, &comparison);
     }
     return true;
@@ -55,13 +74,16 @@ bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, F
     AUTO(pair_release) struct pair pair = PAIR_INIT;
     AUTO(table_list_release) struct table_list source = TABLE_LIST_INIT;
     AUTO(table_list_release) struct table_list target = TABLE_LIST_INIT;
+    AUTO(keeper_tables_release) struct keeper_tables kept = KEEPER_TABLES_INIT;
     bool is_ready = pair_open(&pair, settings, stop, err) &&
                     read_tables(&pair, settings, &source, &target, err);
     if (!is_ready && err->kind == ERR_CONFIG)
         return false; /* nothing was begun: no result */
     AUTO(report_free)
     struct report *report = report_new(out, settings->json, progress, &source);
-    bool is_finished = is_ready && compare_all(&pair, &source, &target, report, err);
+    if (is_ready)
+        read_kept(&pair, settings->keeper_schema, &kept);
+    bool is_finished = is_ready && compare_all(&pair, &source, &target, &kept, report, err);
     report_end(report, is_finished ? NULL : err);
     *ret_equal = is_finished && !report_found(report);
     return is_finished;

@@ -361,6 +361,8 @@ def test_insert_only_tables_never_fail_on_the_source(pipe):
     pipe.catch_up(engine)
     assert pipe.target.sql("SELECT v FROM log ORDER BY 1") == [("copied",), ("streamed",)]
     assert pipe.target.sql("SELECT v FROM p") == [("x",)]
+    told = pipe.verify()
+    assert told.code == FAILED and "insert-only" in told.stdout
     pipe.source.sql("TRUNCATE log; INSERT INTO log VALUES ('new')")
     pipe.catch_up(engine)
     assert pipe.target.sql("SELECT v FROM log") == [("new",)]
