@@ -138,19 +138,13 @@ static bool find_names(struct check *check, struct err *err)
     check->ref.schema = settings->keeper_schema;
     if (!settings->slot[0] && !check->database)
         return true;
-    check->slot = settings->slot[0] ? str_dup(settings->slot)
-                                    : str_fmt("%s_%s_slot", settings->program, check->database);
+    if (!slot_name(settings->slot, settings->program, check->database, &check->slot, err))
+        return false;
     check->ref.slot = check->slot;
     check->publication =
         str_dup(settings->publication_name[0] ? settings->publication_name : check->slot);
     check->name_prefix = slot_session_prefix(check->slot);
-    /* The rule of PostgreSQL's ReplicationSlotValidateName. */
-    size_t good = strspn(check->slot, "abcdefghijklmnopqrstuvwxyz0123456789_");
-    if (!check->slot[good] && good <= 63)
-        return true;
-    (void)err_set(err, ERR_CONFIG, "\"%s\" cannot be the name of a slot", check->slot);
-    return err_hint(err, "give one with --slot: lower case letters, digits and underscores, "
-                         "63 at most");
+    return true;
 }
 
 static bool is_selected(const struct table *table, void *arg)
@@ -201,7 +195,10 @@ static const struct step steps[] = {
     {"same_database", check_same, SOURCE | TARGET},
     {"keeper", check_keeper, TARGET},
     {"slot_in_use", check_slot_use, SOURCE | FOLLOWS},
+    {"init", check_init, SOURCE | FOLLOWS},
+    {"bound", check_bound, SOURCE | TARGET | FOLLOWS},
     {"publication", check_foreign, SOURCE | TARGET | FOLLOWS},
+    {"publication_younger", check_younger, SOURCE | TARGET | FOLLOWS},
     {"source_catalog", read_tables, SOURCE},
     {"target_catalog", check_target_catalog, TARGET},
     {"replica_role", check_triggers, TARGET | TABLES},
@@ -298,6 +295,7 @@ void check_release(struct check *check)
     schema_tools_release(&check->tools);
     slot_state_release(&check->slot_state);
     keeper_pipeline_release(&check->pipeline);
+    source_pipeline_release(&check->init);
     selection_release(&check->selection);
     table_list_release(&check->tables);
     table_list_release(&check->target_tables);

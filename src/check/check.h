@@ -14,6 +14,7 @@
 #include "conf/selection.h"
 #include "conf/settings.h"
 #include "keeper/keeper.h"
+#include "keeper/source_keeper.h"
 #include "pg/catalog.h"
 #include "pg/conn.h"
 #include "schema/tools.h"
@@ -44,6 +45,7 @@ struct check {
     bool lacks_replication; /* the role may not: said once */
     bool is_known;          /* the keeper holds this pipeline */
     struct keeper_pipeline pipeline;
+    struct source_pipeline init; /* what init made on the source; all NULL: nothing */
 
     struct selection selection;
     bool has_tables;          /* the two lists are read */

@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "check/inside.h"
 #include "pg/quote.h"
+#include "schema/array.h"
+#include "source/publication.h"
 
 bool check_replicates(struct check *check, struct err *err)
 {
@@ -75,19 +77,43 @@ bool check_schema_usage(struct check *check, struct err *err)
 }
 
 /* Ownership lets a table join a publication, and change its replica identity. A partition goes
- * with its root. */
+ * with its root. $2: the publications that carry a table already. */
+static const char owners_sql[] =
+    "SELECT pg_catalog.string_agg(c.oid::pg_catalog.regclass::text, ', '),"
+    " pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner))"
+    " FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[]) AND NOT c.relispartition"
+    " AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')"
+    " AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r"
+    "  JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
+    "  WHERE r.prrelid = c.oid AND p.pubname = ANY ($2::text[]))"
+    " GROUP BY c.relowner ORDER BY 1";
+
+/* The tables for which ownership is needed. Owned; an array's text. */
+static char *owned_oids(const struct check *check)
+{
+    struct buf oids = BUF_INIT;
+    bool is_full = check->settings->tables_without_identity == WITHOUT_IDENTITY_FULL;
+    for (size_t i = 0; i < check->tables.count; i++) {
+        const struct table *table = &check->tables.items[i];
+        if (check_publishes(check) || (is_full && !table->has_identity))
+            array_add_oid(&oids, table->oid);
+    }
+    (void)array_end(&oids);
+    return buf_take(&oids);
+}
+
 bool check_owners(struct check *check, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    AUTO(str_free) char *oids = check_oids(check);
-    const char *params[] = {oids};
-    if (!conn_query_params(
-            check->source,
-            "SELECT pg_catalog.string_agg(c.oid::pg_catalog.regclass::text, ', '),"
-            " pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner))"
-            " FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[]) AND NOT c.relispartition"
-            " AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE') GROUP BY c.relowner ORDER BY 1",
-            1, params, &rows, err))
+    AUTO(str_free) char *oids = owned_oids(check);
+    AUTO(str_free) char *second = check->slot ? publication_inserts_name(check->slot) : NULL;
+    AUTO(buf_release) struct buf ours = BUF_INIT;
+    if (check->slot) {
+        array_add(&ours, check->publication);
+        array_add(&ours, second);
+    }
+    const char *params[] = {oids, array_end(&ours)};
+    if (!conn_query_params(check->source, owners_sql, 2, params, &rows, err))
         return false;
     for (int i = 0; i < rows_count(rows); i++)
         check_error(check, "owner",

@@ -5,7 +5,9 @@
 
 #include "base/mem.h"
 #include "check/inside.h"
+#include "pg/lsn.h"
 #include "pg/quote.h"
+#include "source/publication.h"
 
 /* --- the keeper --- */
 
@@ -78,20 +80,46 @@ bool check_slot_use(struct check *check, struct err *err)
     return err_hint(err, "stop that client, or name another slot with --slot");
 }
 
+/* --- what init made --- */
+
+bool check_init(struct check *check, struct err *err)
+{
+    bool is_found = false;
+    return !check->slot ||
+           source_keeper_find(check->source, &check->ref, &is_found, &check->init, err);
+}
+
+/* init binds a pipeline to the first target that follows it. */
+bool check_bound(struct check *check, struct err *err)
+{
+    AUTO(str_free) char *target = NULL;
+    if (!check->init.target)
+        return true;
+    if (!conn_text(check->target,
+                   "SELECT s.system_identifier || '/' || pg_catalog.current_database()"
+                   " FROM pg_catalog.pg_control_system() s",
+                   &target, err))
+        return false;
+    if (strcmp(target, check->init.target) == 0)
+        return true;
+    (void)err_set(err, ERR_CONFIG,
+                  "slot \"%s\" belongs to a pipeline with another target (%s): its changes would "
+                  "be divided between the two",
+                  check->slot, check->init.target);
+    return err_hint(err, "name another slot, or remove that pipeline with tear-down");
+}
+
 /* Publication and slot bear one name, and only pipelines make publications of that name: one that
- * this target's keeper does not know belongs to a pipeline with another target, which would lose
- * changes if we took its slot. A slot alone, made by hand, is welcome. */
+ * neither this target's keeper nor init knows belongs to a pipeline with another target, which
+ * would lose changes if we took its slot. A slot alone, made by hand, is welcome. */
 bool check_foreign(struct check *check, struct err *err)
 {
-    AUTO(rows_free) struct rows *rows = NULL;
-    const char *params[] = {check->publication};
-    if (check->is_known || !check->publication || !check_publishes(check))
+    bool exists = false;
+    if (check->is_known || check->init.slot || !check->slot || !check_publishes(check))
         return true;
-    if (!conn_query_params(check->source,
-                           "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", 1, params,
-                           &rows, err))
+    if (!publication_look(check->source, check->publication, &exists, err))
         return false;
-    if (rows_count(rows) == 0)
+    if (!exists || check->settings->mode == MODE_REPLICATION)
         return true;
     (void)err_set(err, ERR_CONFIG,
                   "publication \"%s\" exists on the source, but this target's keeper does not "
@@ -99,4 +127,63 @@ bool check_foreign(struct check *check, struct err *err)
                   check->publication);
     return err_hint(err, "name another slot with --slot; or remove that pipeline with tear-down "
                          "if nobody needs it");
+}
+
+/* --- following without a copy --- */
+
+/* Whether the publication was there when the slot's WAL begins, by the ages of its row and of the
+ * oldest catalog row that the slot needs. */
+static bool is_older(const struct check *check, bool *ret_is_older, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {check->publication, check->slot};
+    if (!conn_query_params(check->source,
+                           "SELECT pg_catalog.age(p.xmin) > pg_catalog.age(s.catalog_xmin)"
+                           " FROM pg_catalog.pg_publication p, pg_catalog.pg_replication_slots s"
+                           " WHERE p.pubname = $1 AND s.slot_name = $2",
+                           2, params, &rows, err))
+        return false;
+    *ret_is_older = rows_count(rows) > 0 && rows_bool(rows, 0, 0);
+    return true;
+}
+
+static void lacks_slot(struct check *check)
+{
+    check_error(check, "slot_missing",
+                str_fmt("replication slot \"%s\" not found on the source", check->slot),
+                str_fmt("make it: %s init --source URL --slot %s; or copy the rows as well (mode "
+                        "snapshot_and_replication)",
+                        check->settings->program, check->slot));
+}
+
+static void has_gap(struct check *check, const char *why)
+{
+    char from[LSN_TEXT];
+    check_error(check, "publication_younger",
+                str_fmt("slot \"%s\" stands at %s, but %s: the changes in between cannot be read",
+                        check->slot, lsn_format(check->slot_state.confirmed, from), why),
+                str_dup("copy the rows as well (mode snapshot_and_replication), or drop the slot "
+                        "and run init, which makes the publication first"));
+}
+
+/* A stream alone must have nothing missing: the publication comes before the slot. */
+bool check_younger(struct check *check, struct err *err)
+{
+    bool exists = false, is_old = false;
+    if (!check->slot || check_copies(check) || check->is_known)
+        return true;
+    if (!check->slot_state.exists) {
+        lacks_slot(check);
+        return true;
+    }
+    if (!publication_look(check->source, check->publication, &exists, err) ||
+        !is_older(check, &is_old, err))
+        return false;
+    if (!exists && check_publishes(check))
+        has_gap(check, "there is no publication of that name");
+    else if (exists && check->init.slot && check->init.published_lsn > check->slot_state.confirmed)
+        has_gap(check, "its publication was made after that");
+    else if (exists && !check->init.slot && !is_old)
+        has_gap(check, "its publication may have been made after that");
+    return true;
 }
