@@ -58,6 +58,14 @@ const struct command_row command_table[] = {
          "Removes the slot, the publications and the program's schema from the source, sets\n"
          "replica identities back, and removes its state from the target when that is named.\n"
          "Says what was removed. The copied tables stay, and a schema that is not trunkline's."},
+    {.name = "plan",
+     .run = cmd_plan,
+     .command = COMMAND_PLAN,
+     .usage = "--source URL --target URL [OPTION]...",
+     .summary = "show what would be copied and made, and what is left out",
+     .text = "Reads both servers and changes nothing: tables with sizes, parts and format, what "
+             "would be\n"
+             "made on either side, what is left out and why."},
     {.name = "status",
      .run = cmd_status,
      .command = COMMAND_STATUS,

@@ -12,6 +12,7 @@ int cmd_init(const char *program, int argc, char **argv);
 int cmd_run(const char *program, int argc, char **argv);
 int cmd_snapshot(const char *program, int argc, char **argv);
 int cmd_tear_down(const char *program, int argc, char **argv);
+int cmd_plan(const char *program, int argc, char **argv);
 int cmd_status(const char *program, int argc, char **argv);
 int cmd_check(const char *program, int argc, char **argv);
 int cmd_verify(const char *program, int argc, char **argv);

@@ -1,25 +1,11 @@
 /* status as JSON. Names are stable; what is not known is null. docs/status.md describes it. */
 #include <jansson.h>
 
-#include "base/mem.h"
-#include "conf/redact.h"
 #include "pg/lsn.h"
+#include "status/json.h"
 #include "status/status.h"
 
 enum { JSON_VERSION = 1 };
-
-/* Bytes of a database without an encoding may be no UTF-8: shown as '?'. */
-static json_t *text_or_null(const char *text)
-{
-    json_t *json = text ? json_string(text) : json_null();
-    if (json)
-        return json;
-    AUTO(str_free) char *copy = str_dup(text);
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    return json_string(copy);
-}
 
 static json_t *lsn_or_null(uint64_t lsn)
 {
@@ -41,7 +27,7 @@ static json_t *texts(const struct strv *list)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < list->count; i++)
-        (void)json_array_append_new(array, text_or_null(list->items[i]));
+        (void)json_array_append_new(array, json_text_or_null(list->items[i]));
     return array;
 }
 
@@ -49,7 +35,7 @@ static json_t *server_json(const struct status_server *server)
 {
     if (!server->is_given)
         return json_null();
-    return json_pack("{s:o, s:b, s:o}", "url", text_or_null(server->url), "reachable",
+    return json_pack("{s:o, s:b, s:o}", "url", json_text_or_null(server->url), "reachable",
                      server->is_reached, "version",
                      count_or_null(server->version ? server->version : -1));
 }
@@ -61,8 +47,8 @@ static json_t *slot_json(const struct status *status)
         return json_null();
     return json_pack(
         "{s:o, s:b, s:o, s:b, s:o, s:b, s:o, s:o, s:o, s:o}", "name",
-        text_or_null(status->slot_name), "exists", slot->exists, "plugin",
-        text_or_null(slot->plugin), "active", slot->is_active, "active_pid",
+        json_text_or_null(status->slot_name), "exists", slot->exists, "plugin",
+        json_text_or_null(slot->plugin), "active", slot->is_active, "active_pid",
         pid_or_null(slot->active_pid), "lost", slot->is_lost, "confirmed_lsn",
         lsn_or_null(slot->confirmed), "restart_lsn", lsn_or_null(slot->restart), "held_bytes",
         slot->exists ? json_integer(status->held_bytes) : json_null(), "max_held_bytes",
@@ -74,8 +60,9 @@ static json_t *engine_json(const struct status *status)
     if (!status->target.is_reached)
         return json_null();
     return json_pack("{s:b, s:o, s:o, s:o}", "running", status->engine.pid != 0, "target_pid",
-                     pid_or_null(status->engine.pid), "client", text_or_null(status->engine.client),
-                     "since", text_or_null(status->engine.since));
+                     pid_or_null(status->engine.pid), "client",
+                     json_text_or_null(status->engine.client), "since",
+                     json_text_or_null(status->engine.since));
 }
 
 static json_t *lag_json(const struct status *status)
@@ -96,15 +83,15 @@ static json_t *snapshot_json(const struct status *status)
 
 static json_t *wait_json(const struct wait *wait)
 {
-    json_t *blocker =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "pid", pid_or_null(wait->blocker_pid), "gid",
-                  text_or_null(wait->gid), "user", text_or_null(wait->user), "application",
-                  text_or_null(wait->application), "state", text_or_null(wait->state),
-                  "transaction_age_seconds", count_or_null(wait->age_s));
+    json_t *blocker = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o}", "pid", pid_or_null(wait->blocker_pid), "gid",
+        json_text_or_null(wait->gid), "user", json_text_or_null(wait->user), "application",
+        json_text_or_null(wait->application), "state", json_text_or_null(wait->state),
+        "transaction_age_seconds", count_or_null(wait->age_s));
     return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "server", wait->server, "pid",
-                     wait->pid, "session", text_or_null(wait->session), "object",
-                     text_or_null(wait->object), "lock", text_or_null(wait->mode), "waited_seconds",
-                     count_or_null(wait->waited_s), "blocker", blocker);
+                     wait->pid, "session", json_text_or_null(wait->session), "object",
+                     json_text_or_null(wait->object), "lock", json_text_or_null(wait->mode),
+                     "waited_seconds", count_or_null(wait->waited_s), "blocker", blocker);
 }
 
 static json_t *waits_json(const struct status *status)
@@ -122,11 +109,11 @@ static json_t *tables_json(const struct status *status)
         const struct status_table *table = &status->tables[i];
         (void)json_array_append_new(
             array,
-            json_pack("{s:o, s:o, s:s, s:I, s:I, s:I, s:I}", "schema", text_or_null(table->schema),
-                      "name", text_or_null(table->name), "state", status_state_name(table->state),
-                      "parts", (json_int_t)table->parts, "parts_done",
-                      (json_int_t)table->parts_done, "rows_copied", (json_int_t)table->rows,
-                      "bytes_copied", (json_int_t)table->bytes));
+            json_pack("{s:o, s:o, s:s, s:I, s:I, s:I, s:I}", "schema",
+                      json_text_or_null(table->schema), "name", json_text_or_null(table->name),
+                      "state", status_state_name(table->state), "parts", (json_int_t)table->parts,
+                      "parts_done", (json_int_t)table->parts_done, "rows_copied",
+                      (json_int_t)table->rows, "bytes_copied", (json_int_t)table->bytes));
     }
     return array;
 }
@@ -144,12 +131,12 @@ void status_print_json(const struct status *status, FILE *out)
     bool runs = status->engine.pid != 0;
     json_t *root = json_pack("{s:i, s:b, s:o, s:s}", "version", JSON_VERSION, "ok",
                              status->problems.count == 0, "slot_name",
-                             text_or_null(status->slot_name), "phase", status->phase);
+                             json_text_or_null(status->slot_name), "phase", status->phase);
     (void)json_object_set_new(root, "source", server_json(&status->source));
     (void)json_object_set_new(root, "target", server_json(&status->target));
     (void)json_object_set_new(root, "engine", engine_json(status));
     (void)json_object_set_new(root, "slot", slot_json(status));
-    (void)json_object_set_new(root, "publication", text_or_null(status->publication));
+    (void)json_object_set_new(root, "publication", json_text_or_null(status->publication));
     (void)json_object_set_new(root, "lag", lag_json(status));
     (void)json_object_set_new(
         root, "consistent_from",
@@ -157,7 +144,7 @@ void status_print_json(const struct status *status, FILE *out)
     (void)json_object_set_new(root, "consistent", consistent_json(status));
     (void)json_object_set_new(root, "snapshot", snapshot_json(status));
     (void)json_object_set_new(root, "waits_for",
-                              text_or_null(runs ? status->pipeline.waits_for : NULL));
+                              json_text_or_null(runs ? status->pipeline.waits_for : NULL));
     (void)json_object_set_new(root, "waits", waits_json(status));
     (void)json_object_set_new(root, "tables", tables_json(status));
     (void)json_object_set_new(root, "problems", texts(&status->problems));
