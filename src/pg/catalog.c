@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "pg/quote.h"
 
@@ -11,7 +12,7 @@
  * immediate and valid, and without generated columns (15 sends NULL for them). */
 #define USER_TABLES                                                                               \
     "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,"            \
-    " c.relispartition, c.relfilenode, c.relnamespace,"                                           \
+    " c.relispartition, c.relfilenode, c.relpages, c.relnamespace,"                               \
     " c.relkind = 'p' OR am.amname = 'heap' AS is_heap,"                                          \
     " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"                   \
     "    AND i.indisvalid AND i.indimmediate AND i.indisunique"                                   \
@@ -34,7 +35,8 @@ static const char tables_sql[] =
     "SELECT t.oid, t.nspname, t.relname, t.relkind, t.relpersistence, t.relreplident,"
     " t.relispartition, t.relfilenode, t.is_heap,"
     " t.relreplident = 'f' OR t.identity_index IS NOT NULL,"
-    " CASE WHEN t.relkind = 'r' THEN coalesce(pg_catalog.pg_relation_size(t.oid), 0) ELSE 0 END,"
+    " CASE WHEN t.relkind = 'r' THEN greatest(t.relpages, 0) * "
+    "   pg_catalog.current_setting('block_size')::int8 ELSE 0 END,"
     " rn.nspname, r.relname FROM (" USER_TABLES ") t"
     " LEFT JOIN pg_catalog.pg_class r"
     "   ON t.relispartition AND r.oid = pg_catalog.pg_partition_root(t.oid)"
@@ -160,6 +162,26 @@ bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *re
         table_read(tables, i, &list.items[i]);
     join_columns(&list, columns);
     *ret_list = list;
+    return true;
+}
+
+bool catalog_measure(struct conn *conn, struct table_list *list, struct err *err)
+{
+    AUTO(buf_release) struct buf oids = BUF_INIT;
+    AUTO(rows_free) struct rows *rows = NULL;
+    buf_putc(&oids, '{');
+    for (size_t i = 0; i < list->count; i++)
+        buf_fmt(&oids, "%s%u", i ? "," : "", list->items[i].oid);
+    buf_putc(&oids, '}');
+    const char *params[] = {oids.data};
+    if (!conn_query_params(conn,
+                           "SELECT coalesce(pg_catalog.pg_relation_size(u.oid), 0)"
+                           " FROM ROWS FROM (unnest($1::pg_catalog.oid[]))"
+                           "   WITH ORDINALITY AS u(oid, n) ORDER BY u.n",
+                           1, params, &rows, err))
+        return err_wrap(err, "could not measure the tables");
+    for (int i = 0; i < rows_count(rows); i++)
+        list->items[i].bytes = list->items[i].kind == 'r' ? rows_int(rows, i, 0) : 0;
     return true;
 }
 

@@ -37,7 +37,7 @@ struct table {
     char *root_schema; /* of a partition: the topmost table; else NULL */
     char *root_name;
     uint32_t filenode; /* pg_class.relfilenode under the reading transaction's snapshot */
-    int64_t bytes;     /* pg_relation_size of the main fork, now */
+    int64_t bytes;     /* of the main fork, as of the last VACUUM or ANALYZE: see catalog_measure */
     struct column *columns;
     size_t column_count;
 };
@@ -59,6 +59,10 @@ struct table_list {
  * one named keeper. */
 bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *ret_list,
                     struct err *err);
+
+/* The sizes of now: waits for whoever holds a table exclusively, which catalog_tables() does not.
+ */
+bool catalog_measure(struct conn *conn, struct table_list *list, struct err *err);
 void table_list_release(struct table_list *list);
 
 /* Removes what keep() refuses. */

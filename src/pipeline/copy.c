@@ -107,6 +107,7 @@ bool attempt_read_tables(struct attempt *attempt, struct err *err)
                                  err))
         return false;
     return leave_followed(attempt, err) &&
+           catalog_measure(attempt->hold.conn, &attempt->tables, err) &&
            catalog_tables(engine->keeper, engine->ref.schema, &attempt->found, err);
 }
 
@@ -384,7 +385,9 @@ static bool empty_tables(struct attempt *attempt, struct err *err)
         const struct table *table = &attempt->tables.items[i];
         if (table->kind != 'r' || is_finished(attempt, table->oid))
             continue;
-        quote_add(&sql, "%s ONLY %I.%I", sql.len ? "," : "TRUNCATE", table->schema, table->name);
+        const struct table *to = table_list_find(&attempt->target, table->schema, table->name);
+        quote_add(&sql, "%s %s%I.%I", sql.len ? "," : "TRUNCATE",
+                  to && to->kind == 'p' ? "" : "ONLY ", table->schema, table->name);
     }
     return sql.len == 0 || conn_exec(attempt->engine->keeper, sql.data, err);
 }
@@ -555,13 +558,33 @@ static bool record_consistent(const struct attempt *attempt, struct err *err)
     return keeper_set_consistent(engine->keeper, &engine->ref, end, err);
 }
 
+/* Whether applied changes fire the target's triggers although they should not: disable_triggers is
+ * auto, and the role may not switch them off. */
+static bool acts_twice(struct engine *engine, bool *ret_acts, struct err *err)
+{
+    struct err why = {0}, ignored = {0};
+    *ret_acts = false;
+    if (engine->settings->disable_triggers != TRIGGERS_AUTO ||
+        conn_exec(engine->keeper, "BEGIN; SET LOCAL session_replication_role = replica; ROLLBACK",
+                  &why))
+        return true;
+    if (conn_is_lost(engine->keeper) || !conn_exec(engine->keeper, "ROLLBACK", &ignored))
+        return err_copy(err, &why);
+    *ret_acts = true;
+    log_warn("the target's role may not switch triggers off: foreign keys, triggers and rules are "
+             "left out; make them when the target takes over, or GRANT SET ON PARAMETER "
+             "session_replication_role to it before the copy");
+    return true;
+}
+
 static bool keys_once(struct engine *engine, struct err *err)
 {
     AUTO(attempt_release) struct attempt attempt = {.engine = engine};
     return engine_connect(engine, true, "catalog", &attempt.fresh, err) &&
            keeper_tables(engine->keeper, &engine->ref, &attempt.kept, err) &&
-           dump_for_keys(&attempt, err) && attempt_restore(&attempt, SCHEMA_KEYS, err) &&
-           fault_point("copy.keys_done", err) && record_consistent(&attempt, err) &&
+           dump_for_keys(&attempt, err) && acts_twice(engine, &attempt.job.without_actors, err) &&
+           attempt_restore(&attempt, SCHEMA_KEYS, err) && fault_point("copy.keys_done", err) &&
+           record_consistent(&attempt, err) &&
            keeper_set_phase(engine->keeper, &engine->ref, KEEPER_FOLLOWING, err);
 }
 

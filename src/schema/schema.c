@@ -255,6 +255,22 @@ static bool refresh_views(struct schema_job *job, struct conn *target, struct to
     return true;
 }
 
+/* Where replica role is not to be had, what the source's foreign keys, triggers and rules have done
+ * there already would be done once more. */
+static void leave_out_actors(struct toc *toc, struct strv *warnings)
+{
+    for (size_t i = 0; i < toc->count; i++) {
+        struct toc_entry *entry = &toc->items[i];
+        bool acts = entry->kind == TOC_FK || entry->kind == TOC_TRIGGER || entry->kind == TOC_RULE;
+        if (!acts || !toc_wants(toc, entry))
+            continue;
+        strv_take(warnings, str_fmt("not made on the target, where it would act a second time: %s",
+                                    entry->identity ? entry->identity : entry->rest));
+        entry->is_left_out = true;
+    }
+    toc_leave_out(toc);
+}
+
 static bool restore_entries(struct schema_job *job, struct conn *target, enum schema_stage stage,
                             struct toc *toc, const struct facts *facts, struct err *err)
 {
@@ -269,6 +285,8 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
         !present_limits(target, facts, toc, &limits, warnings, err) ||
         !drop_invalid(target, toc, stage, err))
         return false;
+    if (job->without_actors)
+        leave_out_actors(toc, &job->warnings);
     toc_write_list(toc, stage, &list);
     return list.len == 0 || (write_file(list_path, &list, err) &&
                              run_restore(job, conn_version(target), stage, &limits, err));

@@ -26,6 +26,7 @@ struct schema_job {
     const struct schema_tools *tools;
     const struct table_list *selected; /* copy only these tables (roots with all their leaves,
                                           oids as on the source); NULL: all */
+    bool without_actors; /* no foreign keys, triggers, rules: they would act on applied changes */
     const struct stop *stop;
     int64_t index_memory; /* bytes for one index build; 0: the target's default */
     int jobs;             /* index builds at the same time */

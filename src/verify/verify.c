@@ -65,6 +65,7 @@ static bool read_tables(struct pair *pair, const struct settings *settings,
 {
     return catalog_tables(pair->conns[SIDE_SOURCE], settings->keeper_schema, source, err) &&
            choose_tables(settings, source, err) &&
+           catalog_measure(pair->conns[SIDE_SOURCE], source, err) &&
            catalog_tables(pair->conns[SIDE_TARGET], settings->keeper_schema, target, err);
 }
 

@@ -377,6 +377,21 @@ def test_auto_goes_on_without_the_privilege(pipe, plain):
     engine.stop()
 
 
+def test_auto_leaves_out_what_would_act_a_second_time(pipe, plain):
+    pipe.source.sql(COUNTED + TRIGGER + " note();"
+                    "CREATE TABLE child (t_id int PRIMARY KEY REFERENCES t ON DELETE CASCADE);"
+                    "INSERT INTO t VALUES (1, 'x'); INSERT INTO child VALUES (1)")
+    engine = pipe.follow(target=plain)
+    pipe.source.sql("INSERT INTO t VALUES (2, 'x'); INSERT INTO child VALUES (2);"
+                    "DELETE FROM t WHERE id = 1")
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    assert pipe.target.one("SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
+                           " AND conrelid = 'child'::regclass") == 0
+    assert "would act a second time" in engine.stderr
+    engine.stop()
+
+
 def test_auto_is_refused_where_a_trigger_would_act(pipe, plain):
     pipe.source.sql(COUNTED)
     pipe.target.sql(COUNTED + TRIGGER + " note()")
