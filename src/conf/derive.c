@@ -42,12 +42,16 @@ static enum source_name kind_of_name(const char *name)
                                                                        : SOURCE_OWN;
 }
 
-/* The source under a name of that kind, at any level; NULL: there is none. */
+/* The source under a name of that kind; NULL: there is none. A flag --source is not given another
+ * meaning by a variable that was left in the environment; by the file that goes with it, it is. */
 static const struct given *find_source(const struct reader *r, enum source_name kind)
 {
     size_t index = setting_index("source");
+    bool has_flag = given_find(&r->levels[LEVEL_FLAGS], index, NULL) != NULL;
     for (size_t level = LEVEL_COUNT; level > 0; level--) {
         const struct given_list *list = &r->levels[level - 1];
+        if (level - 1 == LEVEL_ENVIRONMENT && has_flag)
+            continue;
         for (size_t i = 0; i < list->count; i++)
             if (list->items[i].index == index && *list->items[i].value &&
                 kind_of_name(list->items[i].name) == kind)
