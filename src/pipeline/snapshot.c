@@ -64,16 +64,44 @@ static bool record(struct snapshot *snapshot, struct err *err)
            fault_point("keeper.created", err);
 }
 
+static bool is_empty(struct engine *engine, const struct table *table, bool *ret_is_empty,
+                     struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free) char *sql = quote_sql("SELECT FROM %I.%I LIMIT 1", table->schema, table->name);
+    if (!conn_query(engine->keeper, sql, &rows, err))
+        return false;
+    *ret_is_empty = rows_count(rows) == 0;
+    return true;
+}
+
+/* The table that an earlier attempt made, *ret_table NULL: it made none. One that was only meant
+ * to be made is known by its name, and that no row was copied into it yet. */
+static bool find_made(struct engine *engine, const struct keeper_table *kept,
+                      const struct table_list *there, const struct table **ret_table,
+                      struct err *err)
+{
+    bool is_made = kept->is_ours;
+    *ret_table = NULL;
+    const struct table *table = kept->target_oid ? table_list_find_oid(there, kept->target_oid)
+                                                 : table_list_find(there, kept->schema, kept->name);
+    if (is_made && table && !kept->target_oid && !is_empty(engine, table, &is_made, err))
+        return false;
+    *ret_table = is_made ? table : NULL;
+    return true;
+}
+
 /* Drops the tables that an earlier attempt made, with what depends on them. */
 static bool drop_made(struct engine *engine, const struct keeper_tables *kept,
                       const struct table_list *there, struct err *err)
 {
     AUTO(buf_release) struct buf sql = BUF_INIT;
     for (size_t i = 0; i < kept->count; i++) {
-        const struct table *table = table_list_find_oid(there, kept->items[i].target_oid);
-        if (kept->items[i].is_ours && table)
-            quote_add(&sql, "%s %I.%I", sql.len ? "," : "DROP TABLE IF EXISTS", table->schema,
-                      table->name);
+        const struct table *table = NULL;
+        if (!find_made(engine, &kept->items[i], there, &table, err))
+            return false;
+        if (table)
+            quote_add(&sql, "%s %I.%I", sql.len ? "," : "DROP TABLE", table->schema, table->name);
     }
     if (!sql.len)
         return true;
@@ -144,16 +172,58 @@ static bool hold_snapshot(struct engine *engine, struct hold *ret_hold, struct e
     return fault_point("snapshot.held", err);
 }
 
+static bool record_each(const struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    char none[] = "";
+    for (size_t i = 0; i < attempt->tables.count; i++) {
+        const struct table *table = &attempt->tables.items[i];
+        const struct table *made = table_list_find(&attempt->target, table->schema, table->name);
+        struct keeper_table kept = {
+            .oid = table->oid,
+            .target_oid = made ? made->oid : 0,
+            .schema = table->schema,
+            .name = table->name,
+            .snapshot = attempt->hold.snapshot,
+            .signature = none,
+            .is_ours = true,
+        };
+        if (!table_list_find(&attempt->found, table->schema, table->name) &&
+            !keeper_plan_table(engine->keeper, &engine->ref, &kept, 1, err))
+            return false;
+    }
+    return true;
+}
+
+/* The tables that are about to be made, or have just been. */
+static bool record_made(const struct attempt *attempt, struct err *err)
+{
+    struct conn *keeper = attempt->engine->keeper;
+    if (conn_exec(keeper, "BEGIN", err) && record_each(attempt, err) &&
+        conn_exec(keeper, "COMMIT", err))
+        return true;
+    struct err ignored = {0};
+    (void)conn_exec(keeper, "ROLLBACK", &ignored);
+    return false;
+}
+
+static bool restore_tables(struct attempt *attempt, struct err *err)
+{
+    struct engine *engine = attempt->engine;
+    return record_made(attempt, err) && attempt_restore(attempt, SCHEMA_TABLES, err) &&
+           fault_point("schema.restored", err) &&
+           catalog_tables(engine->keeper, engine->ref.schema, &attempt->target, err) &&
+           record_made(attempt, err);
+}
+
 static bool make_tables(struct attempt *attempt, bool *ret_is_good, struct err *err)
 {
     struct engine *engine = attempt->engine;
     *ret_is_good = true;
-    if (engine->settings->snapshot_content != SNAPSHOT_DATA &&
-        (!attempt_dump(attempt, ret_is_good, err) ||
-         (*ret_is_good &&
-          (!attempt_restore(attempt, SCHEMA_TABLES, err) || !fault_point("schema.restored", err)))))
-        return false;
-    return catalog_tables(engine->keeper, engine->ref.schema, &attempt->target, err);
+    if (engine->settings->snapshot_content == SNAPSHOT_DATA)
+        return catalog_tables(engine->keeper, engine->ref.schema, &attempt->target, err);
+    return attempt_dump(attempt, ret_is_good, err) &&
+           (!*ret_is_good || restore_tables(attempt, err));
 }
 
 static bool reset(struct snapshot *snapshot, struct err *err)
@@ -271,7 +341,7 @@ static bool copy(struct snapshot *snapshot, struct err *err)
     return refuse_restless(snapshot, err);
 }
 
-/* The record goes when it is of no more use: the copy is done, or no table was filled yet. */
+/* The record goes when it is of no more use: the copy is done, or no table was made or filled. */
 static bool drop_record(struct snapshot *snapshot, struct err *err)
 {
     struct engine *engine = snapshot->engine;
@@ -282,13 +352,27 @@ static bool drop_record(struct snapshot *snapshot, struct err *err)
            keeper_drop(engine->keeper, snapshot->schema, &is_dropped, err);
 }
 
+static bool has_begun(struct engine *engine, bool *ret_has_begun, struct err *err)
+{
+    AUTO(keeper_tables_release) struct keeper_tables kept = KEEPER_TABLES_INIT;
+    AUTO(table_list_release) struct table_list there = TABLE_LIST_INIT;
+    if (!keeper_tables(engine->keeper, &engine->ref, &kept, err) ||
+        !catalog_tables(engine->keeper, engine->ref.schema, &there, err))
+        return false;
+    *ret_has_begun = false;
+    for (size_t i = 0; i < kept.count; i++)
+        if (table_list_find(&there, kept.items[i].schema, kept.items[i].name))
+            *ret_has_begun = true;
+    return true;
+}
+
 static void drop_empty_record(struct snapshot *snapshot)
 {
     struct engine *engine = snapshot->engine;
-    AUTO(keeper_tables_release) struct keeper_tables kept = KEEPER_TABLES_INIT;
     struct err ignored = {0};
-    if (engine->keeper && !conn_is_lost(engine->keeper) &&
-        keeper_tables(engine->keeper, &engine->ref, &kept, &ignored) && kept.count == 0)
+    bool has = true;
+    if (engine->keeper && !conn_is_lost(engine->keeper) && has_begun(engine, &has, &ignored) &&
+        !has)
         (void)drop_record(snapshot, &ignored);
 }
 

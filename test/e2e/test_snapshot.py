@@ -101,7 +101,7 @@ PGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5s
     pipe.process("run", "-c", config, "--log-level", "trace").ends(ENDED)
     assert pipe.target.sql("SELECT * FROM test ORDER BY id") == [
         (1, "alice"), (2, "bob"), (3, "charlie")]
-    assert not pipe.target.admin("SELECT 1 FROM pg_namespace WHERE nspname = 'other'")
+    assert not pipe.target.admin("SELECT relname FROM pg_class WHERE relname = 'hidden'")
     assert traces(pipe.source) == before and is_clean(pipe)
 
 
