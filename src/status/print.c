@@ -55,7 +55,7 @@ static void print_engine(const struct status *status, FILE *out)
 static void print_slot(const struct status *status, FILE *out)
 {
     const struct slot_state *slot = &status->slot;
-    if (!status->source.is_reached)
+    if (!status->source.is_reached || status->settings->mode == MODE_SNAPSHOT)
         return;
     (void)fprintf(out, "slot        %s, ", status->slot_name);
     if (!slot->exists) {

@@ -43,7 +43,7 @@ static json_t *server_json(const struct status_server *server)
 static json_t *slot_json(const struct status *status)
 {
     const struct slot_state *slot = &status->slot;
-    if (!status->source.is_reached)
+    if (!status->source.is_reached || status->settings->mode == MODE_SNAPSHOT)
         return json_null();
     return json_pack(
         "{s:o, s:b, s:o, s:b, s:o, s:b, s:o, s:o, s:o, s:o}", "name",
@@ -136,7 +136,8 @@ void status_print_json(const struct status *status, FILE *out)
     (void)json_object_set_new(root, "target", server_json(&status->target));
     (void)json_object_set_new(root, "engine", engine_json(status));
     (void)json_object_set_new(root, "slot", slot_json(status));
-    (void)json_object_set_new(root, "publication", json_text_or_null(status->publication));
+    (void)json_object_set_new(root, "publication",
+                              json_text_or_null(*status->publication ? status->publication : NULL));
     (void)json_object_set_new(root, "lag", lag_json(status));
     (void)json_object_set_new(
         root, "consistent_from",

@@ -89,12 +89,25 @@ static void look(struct status_reading *reading, struct status_server *server,
     strv_add(&reading->status->problems, err.text);
 }
 
+/* What a snapshot keeps while it runs: no slot can have this name. */
+static void name_snapshot(struct status *status)
+{
+    const char *keeper = status->settings->keeper_schema;
+    status->slot_name = str_fmt("%s.snapshot", keeper);
+    status->publication = str_dup("");
+    status->keeper_schema = str_fmt("%.54s_snapshot", keeper);
+}
+
 static bool name_pipeline(struct status_reading *reading, struct err *err)
 {
     struct status *status = reading->status;
     const struct settings *settings = status->settings;
     AUTO(str_free) char *database = NULL;
     struct err ignored = {0};
+    if (settings->mode == MODE_SNAPSHOT) {
+        name_snapshot(status);
+        return true;
+    }
     if (!reading->source ||
         !conn_text(reading->source, "SELECT pg_catalog.current_database()", &database, &ignored))
         str_set(&database, url_part(settings->source, "dbname"));
@@ -103,8 +116,7 @@ static bool name_pipeline(struct status_reading *reading, struct err *err)
         return false;
     status->publication =
         str_dup(settings->publication_name[0] ? settings->publication_name : status->slot_name);
-    status->keeper_schema = str_fmt("%s%s", settings->keeper_schema,
-                                    settings->mode == MODE_SNAPSHOT ? "_snapshot" : "");
+    status->keeper_schema = str_dup(settings->keeper_schema);
     return true;
 }
 

@@ -29,7 +29,8 @@ static bool load(struct status_reading *reading, struct err *err)
 static bool is_other_pipeline(struct status_reading *reading)
 {
     struct status *status = reading->status;
-    if (!status->settings->slot[0] || strcmp(status->pipeline.slot, status->slot_name) == 0)
+    if (status->settings->mode == MODE_SNAPSHOT || !status->settings->slot[0] ||
+        strcmp(status->pipeline.slot, status->slot_name) == 0)
         return false;
     strv_take(&status->problems,
               str_fmt("the target's keeper belongs to another pipeline: its slot is \"%s\"",

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness.cluster import free_port
-from harness.program import ENDED, FAILED, json_output, lsn
+from harness.program import ENDED, FAILED, flags, json_output, lsn
 from harness.wait import wait_until
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')"
@@ -398,4 +398,53 @@ def test_heartbeats_move_a_slot_where_nobody_writes(pipe):
     engine = pipe.follow(heartbeat_interval="100ms")
     first = pipe.confirmed()
     wait_until(lambda: pipe.confirmed() > first + 3 * 56, "the slot moves by itself", 10)
+    engine.stop()
+
+
+# --- other kinds of pipelines ---
+
+
+def test_a_snapshot_that_runs(pipe, tmp_path):
+    pipe.source.sql(LARGE)
+    assert look(pipe, ENDED, mode="snapshot", slot=None)["phase"] == "none"
+    gate = tmp_path / "gate"
+    engine = pipe.process("snapshot", *flags({**pipe.urls(), "part_size": "64kB", "copiers": 1}),
+                          environment={"TRUNKLINE_FAULT": f"part.committed=wait:{gate}@3"})
+    wait_until(gate.with_name("gate.reached").exists, "some parts are done")
+    said = look(pipe, ENDED, mode="snapshot", slot=None, running=True)
+    table, = said["tables"]
+    assert table["state"] == "copying" and 0 < table["parts_done"] < table["parts"]
+    assert said["snapshot"]["age_seconds"] >= 0 and said["slot"] is None
+    assert said["engine"]["running"]
+    gate.touch()
+    engine.ends(ENDED)
+    assert look(pipe, FAILED, mode="snapshot", slot=None, running=True)["phase"] == "none"
+
+
+def test_after_init(pipe):
+    pipe.source.sql(TABLE)
+    pipe.command("init", source=pipe.urls()["source"], slot=pipe.slot)
+    said = look(pipe, ENDED)
+    assert said["phase"] == "initialised" and states(said)["t"] in ("planned", "not_followed")
+    text = pipe.command("status", **pipe.urls(), slot=pipe.slot)
+    assert text.code == ENDED and "no engine has run yet" in text.stdout
+
+
+def test_a_pipeline_without_a_copy(pipe):
+    pipe.source.sql(TABLE)
+    pipe.target.sql(TABLE)
+    pipe.command("init", source=pipe.urls()["source"], slot=pipe.slot)
+    engine = pipe.follow(mode="replication")
+    said = look(pipe, ENDED, mode="replication")
+    assert said["phase"] == "following" and states(said) == {"t": "following"}
+    assert said["consistent"] is True
+    engine.stop()
+
+
+def test_tables_without_identity(pipe):
+    pipe.source.sql(TABLE + "; CREATE TABLE bare (a int)")
+    engine = pipe.follow(tables_without_identity="insert_only")
+    said = look(pipe, ENDED)
+    assert states(said) == {"t": "following", "bare": "insert_only"}
+    assert any("INSERT" in warning for warning in said["warnings"])
     engine.stop()
