@@ -157,6 +157,7 @@ static bool read_all(struct preview_reading *reading, struct err *err)
     const char *keeper = preview->settings->keeper_schema;
     AUTO(str_free) char *block_bytes = NULL;
     if (!catalog_tables(reading->source, keeper, &preview->tables, err) ||
+        !catalog_measure(reading->source, &preview->tables, err) ||
         !catalog_tables(reading->target, keeper, &reading->target_tables, err) ||
         !types_read(reading->source, conn_version(reading->target), &reading->types, err) ||
         !conn_text(reading->source, "SHOW block_size", &block_bytes, err))
