@@ -12,7 +12,7 @@
 #include "status/preview_inside.h"
 
 /* Sizes of tables are read, which waits behind an exclusive lock: not for ever. */
-#define SESSION_OPTIONS "-c default_transaction_read_only=on -c lock_timeout=10000"
+#define SESSION_OPTIONS "-c default_transaction_read_only=on -c lock_timeout=5000"
 
 static void reading_release(struct preview_reading *reading)
 {

@@ -171,3 +171,12 @@ def test_exit_codes(pipe):
     assert pipe.command("plan", **{**urls, "slot": "Not a slot"}).code == CONFIGURATION
     gone = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     assert pipe.command("plan", source=urls["source"], target=gone).code == FAILED
+
+
+def test_a_locked_table_is_not_waited_for_without_end(pipe):
+    pipe.source.sql(SCHEMA)
+    with pipe.source.connect(autocommit=False) as holder:
+        holder.execute("LOCK TABLE big IN ACCESS EXCLUSIVE MODE")
+        ended = pipe.command("plan", **pipe.urls(), slot=pipe.slot)
+        assert ended.code == FAILED and "lock timeout" in ended.stderr
+        holder.rollback()
