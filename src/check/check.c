@@ -82,7 +82,16 @@ bool check_makes_schema(const struct check *check)
 
 bool check_is_fresh(const struct check *check)
 {
-    return !check->is_known || check->pipeline.phase < KEEPER_TABLES;
+    return !check_follows(check) || !check->is_known || check->pipeline.phase < KEEPER_TABLES;
+}
+
+const struct keeper_table *check_unfinished(const struct check *check, const struct table *table)
+{
+    for (size_t i = 0; i < check->unfinished.count; i++)
+        if (strcmp(check->unfinished.items[i].schema, table->schema) == 0 &&
+            strcmp(check->unfinished.items[i].name, table->name) == 0)
+            return &check->unfinished.items[i];
+    return NULL;
 }
 
 char *check_oids(const struct check *check)
@@ -135,6 +144,13 @@ static bool open_target(struct check *check, struct err *err)
 static bool find_names(struct check *check, struct err *err)
 {
     const struct settings *settings = check->settings;
+    if (!check_follows(check)) {
+        check->record_schema = keeper_snapshot_schema(settings->keeper_schema);
+        check->slot = keeper_snapshot_name(settings->keeper_schema);
+        check->ref = (struct keeper_ref){check->record_schema, check->slot};
+        check->name_prefix = slot_session_prefix(check->slot);
+        return true;
+    }
     check->ref.schema = settings->keeper_schema;
     if (!settings->slot[0] && !check->database)
         return true;
@@ -295,6 +311,8 @@ void check_release(struct check *check)
     schema_tools_release(&check->tools);
     slot_state_release(&check->slot_state);
     keeper_pipeline_release(&check->pipeline);
+    str_free(&check->record_schema);
+    keeper_tables_release(&check->unfinished);
     source_pipeline_release(&check->init);
     selection_release(&check->selection);
     table_list_release(&check->tables);

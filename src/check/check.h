@@ -45,7 +45,9 @@ struct check {
     bool lacks_replication; /* the role may not: said once */
     bool is_known;          /* the keeper holds this pipeline */
     struct keeper_pipeline pipeline;
-    struct source_pipeline init; /* what init made on the source; all NULL: nothing */
+    char *record_schema;             /* of a snapshot's own record */
+    struct keeper_tables unfinished; /* what a snapshot that was killed was filling */
+    struct source_pipeline init;     /* what init made on the source; all NULL: nothing */
 
     struct selection selection;
     bool has_tables;          /* the two lists are read */

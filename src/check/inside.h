@@ -26,8 +26,11 @@ bool check_follows(const struct check *check);
 bool check_publishes(const struct check *check);
 bool check_makes_schema(const struct check *check);
 
-/* Nothing of the pipeline is on the target yet but, perhaps, the keeper. */
+/* Nothing of the pipeline is on the target yet but, perhaps, the keeper; or it starts anew. */
 bool check_is_fresh(const struct check *check);
+
+/* What an unfinished snapshot says of the table of that name; NULL: nothing. */
+const struct keeper_table *check_unfinished(const struct check *check, const struct table *table);
 
 /* The selected tables' OIDs as an array's text. Owned. */
 char *check_oids(const struct check *check);

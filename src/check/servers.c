@@ -35,7 +35,7 @@ bool check_source_server(struct check *check, struct err *err)
                     " WHERE datname = pg_catalog.current_database()",
                     &rows, err))
         return false;
-    if (rows_bool(rows, 0, 0))
+    if (check_follows(check) && rows_bool(rows, 0, 0))
         check_error(check, "source_standby", str_dup("the source is a standby in recovery"),
                     str_dup("give the URL of its primary"));
     if (check_follows(check) && strcmp(rows_text(rows, 0, 1), "logical") != 0)

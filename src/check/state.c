@@ -39,6 +39,21 @@ static bool check_pipeline(const struct check *check, struct err *err)
     return true;
 }
 
+/* A snapshot of the same source starts again from nothing; another's tables are not its own. */
+static bool check_record(struct check *check, struct err *err)
+{
+    const struct keeper_pipeline *kept = &check->pipeline;
+    if ((!check->system_id || strcmp(kept->system_id, check->system_id) == 0) &&
+        (!check->database || strcmp(kept->database, check->database) == 0))
+        return keeper_tables(check->target, &check->ref, &check->unfinished, err);
+    (void)err_set(err, ERR_CONFIG,
+                  "the target holds an unfinished snapshot of another database (\"%s\" of system "
+                  "%s)",
+                  kept->database, kept->system_id);
+    return err_hint(err, "finish that snapshot, or remove its record with tear-down and empty its "
+                         "tables");
+}
+
 bool check_keeper(struct check *check, struct err *err)
 {
     int version = 0;
@@ -54,7 +69,9 @@ bool check_keeper(struct check *check, struct err *err)
         return true;
     if (!keeper_load(check->target, check->ref.schema, &check->is_known, &check->pipeline, err))
         return false;
-    return !check->is_known || check_pipeline(check, err);
+    if (!check->is_known)
+        return true;
+    return check_follows(check) ? check_pipeline(check, err) : check_record(check, err);
 }
 
 /* --- the slot --- */

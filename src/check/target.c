@@ -33,6 +33,12 @@ static bool has_rows(const struct check *check, const struct table *table, bool 
     return true;
 }
 
+static bool has_no_rows_to_come(const struct check *check, const struct table *table)
+{
+    struct selected names = {table->schema, table->name, table->root_schema, table->root_name};
+    return selection_is_schema_only(&check->selection, &names);
+}
+
 bool check_target_rows(struct check *check, struct err *err)
 {
     AUTO(names_release) struct names names = {0};
@@ -42,20 +48,23 @@ bool check_target_rows(struct check *check, struct err *err)
     for (size_t i = 0; i < check->tables.count; i++) {
         const struct table *table = &check->tables.items[i];
         bool is_filled = false;
-        if (!table_list_find(&check->target_tables, table->schema, table->name))
+        if (!table_list_find(&check->target_tables, table->schema, table->name) ||
+            check_unfinished(check, table) || has_no_rows_to_come(check, table))
             continue;
         if (!has_rows(check, table, &is_filled, err))
             return false;
         AUTO(str_free) char *label = table_label(table);
-        AUTO(str_free) char *sql = quote_sql("TRUNCATE %I.%I", table->schema, table->name);
         if (is_filled)
-            names_add(&names, label, sql);
+            names_add(&names, label, NULL);
     }
     if (names.count)
         check_error(check, "target_rows",
                     str_fmt("tables of the target hold rows already: %s", names_end(&names)),
-                    str_fmt("%s; -- or drop them on the target, or name another target database",
-                            buf_text(&names.sql)));
+                    str_dup(check_follows(check)
+                                ? "empty or drop them on the target, or name another target "
+                                  "database"
+                                : "empty or drop them on the target, name another target database, "
+                                  "or let snapshot --reset empty them"));
     return true;
 }
 
@@ -88,17 +97,20 @@ bool check_target_tables(struct check *check, struct err *err UNUSED)
         const struct table *there =
             table_list_find(&check->target_tables, table->schema, table->name);
         AUTO(str_free) char *label = table_label(table);
-        if (!there)
+        const struct keeper_table *kept = check_unfinished(check, table);
+        bool will_be_remade = kept && kept->is_ours;
+        if (!there || will_be_remade)
             names_add(&missing, label, NULL);
-        for (size_t c = 0; there && c < table->column_count; c++)
+        for (size_t c = 0; there && !will_be_remade && c < table->column_count; c++)
             compare_column(check, table, there, &table->columns[c]);
     }
     if (missing.count && needs_tables(check))
-        check_error(check, "target_table",
-                    str_fmt("the target lacks the tables %s, and this run does not make them",
-                            names_end(&missing)),
-                    str_dup("make them first: snapshot --schema-only; or copy them with --mode "
-                            "snapshot_and_replication"));
+        check_error(
+            check, "target_table",
+            str_fmt("the target lacks tables of the source: %s", names_end(&missing)),
+            str_dup("create them there (trunkline snapshot --schema-only does), or copy the "
+                    "rows as well with mode snapshot_and_replication, or leave them out "
+                    "with --excluded-tables"));
     return true;
 }
 
@@ -111,9 +123,13 @@ struct there {
     const char *params[2];
 };
 
-static void there_init(struct there *there, const struct check *check)
+/* Without those that an unfinished snapshot has made, when they will be made again. */
+static void there_init(struct there *there, const struct check *check, bool with_remade)
 {
     for (size_t i = 0; i < check->tables.count; i++) {
+        const struct keeper_table *kept = check_unfinished(check, &check->tables.items[i]);
+        if (!with_remade && kept && kept->is_ours)
+            continue;
         array_add(&there->schemas, check->tables.items[i].schema);
         array_add(&there->names, check->tables.items[i].name);
     }
@@ -178,6 +194,34 @@ static bool check_privileges(struct check *check, const struct there *there, str
     return true;
 }
 
+/* The copy makes the policies as well; owners are exempt, unless the source forces them too. */
+static bool check_forced_policies(struct check *check, struct err *err)
+{
+    AUTO(rows_free) struct rows *forced = NULL;
+    AUTO(rows_free) struct rows *role = NULL;
+    AUTO(str_free) char *oids = check_oids(check);
+    const char *params[] = {oids};
+    if (!check->source || !check_makes_schema(check))
+        return true;
+    if (!conn_query_params(check->source,
+                           "SELECT pg_catalog.string_agg(oid::pg_catalog.regclass::text, ', ')"
+                           " FROM pg_catalog.pg_class WHERE oid = ANY ($1::oid[])"
+                           " AND relrowsecurity AND relforcerowsecurity",
+                           1, params, &forced, err) ||
+        !conn_query(check->target,
+                    "SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles"
+                    " WHERE rolname = current_user",
+                    &role, err))
+        return false;
+    if (rows_text(forced, 0, 0) && !rows_bool(role, 0, 0))
+        check_error(check, "target_row_security",
+                    str_fmt("row security will stand between role %s and %s on the target: it is "
+                            "forced",
+                            check->target_role, rows_text(forced, 0, 0)),
+                    str_fmt("ALTER ROLE %s BYPASSRLS", check->target_role));
+    return true;
+}
+
 static bool check_policies(struct check *check, const struct there *there, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
@@ -192,13 +236,13 @@ static bool check_policies(struct check *check, const struct there *there, struc
                     str_fmt("row security stands between role %s and %s on the target",
                             check->target_role, rows_text(rows, 0, 0)),
                     str_fmt("ALTER ROLE %s BYPASSRLS", check->target_role));
-    return true;
+    return rows_text(rows, 0, 0) || check_forced_policies(check, err);
 }
 
 bool check_target_rights(struct check *check, struct err *err)
 {
     AUTO(there_release) struct there there = {0};
-    there_init(&there, check);
+    there_init(&there, check, true);
     return (!check_makes_schema(check) || !check_is_fresh(check) ||
             check_schemas(check, &there, err)) &&
            check_privileges(check, &there, err) && check_policies(check, &there, err);
@@ -290,7 +334,8 @@ static bool check_foreign_keys(struct check *check, const struct there *there, b
     if (!conn_query_params(check->target, keys_sql, 2, there->params, &rows, err))
         return false;
     for (int i = 0; i < rows_count(rows); i++) {
-        if (is_off && !rows_bool(rows, i, 3))
+        bool is_outside = rows_bool(rows, i, 3);
+        if (is_outside ? !check_follows(check) : is_off)
             continue;
         foreign_key(check, rows, i, is_off);
         *count += 1;
@@ -319,15 +364,16 @@ bool check_triggers(struct check *check, struct err *err)
     AUTO(there_release) struct there there = {0};
     int active = 0;
     bool is_demanded = check->settings->disable_triggers == TRIGGERS_OFF;
-    if (check->settings->disable_triggers == TRIGGERS_FIRE)
+    bool may_fire = check->settings->disable_triggers == TRIGGERS_FIRE;
+    if (check->settings->snapshot_content == SNAPSHOT_SCHEMA || (may_fire && check_follows(check)))
         return true;
-    bool is_off = may_switch_off(check);
+    bool is_off = !may_fire && may_switch_off(check);
     size_t first = check->findings.count;
-    there_init(&there, check);
-    if (!check_user_triggers(check, &there, is_off, &active, err) ||
+    there_init(&there, check, false);
+    if ((!may_fire && !check_user_triggers(check, &there, is_off, &active, err)) ||
         !check_foreign_keys(check, &there, is_off, &active, err))
         return false;
-    if (is_off)
+    if (is_off || may_fire)
         return true;
     lacks_replica_role(check, is_demanded || active > 0);
     findings_move_last(&check->findings, first); /* the cause before what follows from it */

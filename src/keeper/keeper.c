@@ -28,6 +28,16 @@ char *keeper_part_sql(const char *schema)
                      schema);
 }
 
+char *keeper_snapshot_schema(const char *schema)
+{
+    return str_fmt("%.54s_snapshot", schema); /* names have 63 bytes */
+}
+
+char *keeper_snapshot_name(const char *schema)
+{
+    return str_fmt("%s.snapshot", schema);
+}
+
 const char *keeper_phase_name(enum keeper_phase phase)
 {
     return phase_names[phase];

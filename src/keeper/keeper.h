@@ -69,6 +69,11 @@ bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists,
 bool keeper_schema_make(struct conn *conn, const char *schema, struct err *err);
 bool keeper_schema_drop_empty(struct conn *conn, const char *schema, struct err *err);
 
+/* A snapshot's record is a keeper of its own, so that a pipeline in the same target is not
+ * disturbed: its schema, and a name that no slot can have. Owned by the caller. */
+char *keeper_snapshot_schema(const char *schema);
+char *keeper_snapshot_name(const char *schema);
+
 /* The engine's lock: held by the session that got it. */
 bool keeper_try_lock(struct conn *conn, const struct keeper_ref *ref, bool *ret_is_locked,
                      struct err *err);

@@ -16,14 +16,8 @@
 #include "base/mem.h"
 #include "pg/quote.h"
 #include "pipeline/attempt.h"
-#include "source/slot.h"
 
 enum { CHANGES_MAX = 5, LOSSES_MAX = 10, RETRY_FIRST_MS = 500, RETRY_LONGEST_MS = 30000 };
-
-char *snapshot_schema(const char *keeper_schema)
-{
-    return str_fmt("%.54s_snapshot", keeper_schema); /* names have 63 bytes */
-}
 
 static void snapshot_release(struct snapshot *snapshot)
 {
@@ -32,16 +26,6 @@ static void snapshot_release(struct snapshot *snapshot)
     buf_release(&snapshot->reset_sql);
     strv_release(&snapshot->changed);
     snapshot->engine->ref = (struct keeper_ref){0}; /* its texts are gone */
-}
-
-/* No slot can have this name: lock and sessions are not those of a pipeline. */
-static void name(struct snapshot *snapshot)
-{
-    struct engine *engine = snapshot->engine;
-    snapshot->schema = snapshot_schema(engine->settings->keeper_schema);
-    str_set(&engine->slot, str_fmt("%s.snapshot", engine->settings->keeper_schema));
-    str_set(&engine->name_prefix, slot_session_prefix(engine->slot));
-    engine->ref = (struct keeper_ref){snapshot->schema, engine->slot};
 }
 
 /* --- starting from nothing --- */
@@ -392,8 +376,9 @@ static bool run(struct snapshot *snapshot, struct err *err)
 
 bool snapshot_run(struct engine *engine, struct err *err)
 {
-    AUTO(snapshot_release) struct snapshot snapshot = {.engine = engine};
-    name(&snapshot);
+    AUTO(snapshot_release)
+    struct snapshot snapshot = {.engine = engine,
+                                .schema = keeper_snapshot_schema(engine->settings->keeper_schema)};
     metrics_set(engine->metrics, METRIC_PHASE, METRICS_STARTING);
     if (!snapshot_check(&snapshot, err) || !fault_point("start.checked", err))
         return false;

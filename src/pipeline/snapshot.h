@@ -16,15 +16,11 @@
  * of the same source starts again from nothing, and tear-down removes the record. */
 bool snapshot_run(struct engine *engine, struct err *err);
 
-/* The schema on the target that holds that record while a snapshot runs: not the keeper of a
- * pipeline that may live there as well. Owned by the caller. */
-char *snapshot_schema(const char *keeper_schema);
-
 /* --- between snapshot.c and snapshot_check.c --- */
 
 struct snapshot {
     struct engine *engine;     /* borrowed */
-    char *schema;              /* owned: snapshot_schema() */
+    char *schema;              /* owned: of the record */
     bool is_standby;           /* the source */
     bool is_known;             /* the record of an unfinished snapshot of this source was found */
     struct keeper_tables kept; /* and its tables */

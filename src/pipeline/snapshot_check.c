@@ -1,28 +1,26 @@
-/* What must hold before a snapshot begins, and the question before rows go. See snapshot.h.
- * Changes nothing on either server but an older record's layout. Engine thread. */
+/* What must hold before a snapshot begins, beside what src/check finds: rows of the target, and the
+ * question before they go. See snapshot.h. Engine thread. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pg/quote.h"
-#include "pg/url.h"
 #include "pipeline/attempt.h"
 #include "pipeline/snapshot.h"
 #include "schema/array.h"
-#include "source/slot.h"
 
-enum { OLDEST_SERVER = 140000, NAMES_SHOWN = 10 };
+enum { NAMES_SHOWN = 10 };
 
 struct check {
     struct snapshot *snapshot;
     struct engine *engine;
-    struct conn *source;
     struct conn *target;      /* borrowed: the keeper's connection */
     struct table_list tables; /* selected, on the source */
     struct table_list there;  /* all of the target */
@@ -31,15 +29,9 @@ struct check {
 
 static void check_release(struct check *check)
 {
-    conn_free(&check->source);
     table_list_release(&check->tables);
     table_list_release(&check->there);
     free(check->is_filled);
-}
-
-static bool makes_schema(const struct engine *engine)
-{
-    return engine->settings->snapshot_content != SNAPSHOT_DATA;
 }
 
 static bool copies_rows(const struct engine *engine)
@@ -63,84 +55,10 @@ static void add_label(struct strv *names, const struct table *table)
     strv_take(names, table_label(table));
 }
 
-/* --- the servers --- */
-
-static bool check_versions(struct check *check, struct err *err)
-{
-    struct engine *engine = check->engine;
-    engine->source_version = conn_version(check->source);
-    engine->target_version = conn_version(check->target);
-    int oldest = MIN_OF(engine->source_version, engine->target_version);
-    if (oldest >= OLDEST_SERVER)
-        return true;
-    (void)err_set(err, ERR_CONFIG, "a server is PostgreSQL %d; 14 is the oldest that works",
-                  oldest / 10000);
-    return err_hint(err, "upgrade it, or use a newer target");
-}
-
-static bool read_source(struct check *check, struct err *err)
-{
-    AUTO(rows_free) struct rows *rows = NULL;
-    if (!conn_query(check->source,
-                    "SELECT pg_catalog.pg_is_in_recovery(), s.system_identifier,"
-                    " pg_catalog.current_database(), pg_catalog.pg_encoding_to_char(d.encoding)"
-                    " FROM pg_catalog.pg_control_system() s, pg_catalog.pg_database d"
-                    " WHERE d.datname = pg_catalog.current_database()",
-                    &rows, err))
-        return false;
-    check->snapshot->is_standby = rows_bool(rows, 0, 0);
-    str_set(&check->engine->system_id, str_dup(rows_text(rows, 0, 1)));
-    str_set(&check->engine->database, str_dup(rows_text(rows, 0, 2)));
-    if (strcmp(rows_text(rows, 0, 3), "SQL_ASCII") != 0)
-        return true;
-    (void)err_set(err, ERR_CONFIG,
-                  "the source database has the encoding SQL_ASCII, whose bytes have no known "
-                  "meaning");
-    return err_hint(err, "convert the database to UTF8");
-}
-
-static bool check_target(struct check *check, struct err *err)
-{
-    AUTO(rows_free) struct rows *rows = NULL;
-    if (!conn_query(check->target,
-                    "SELECT s.system_identifier, pg_catalog.current_database(),"
-                    " pg_catalog.pg_is_in_recovery(), pg_catalog.has_database_privilege("
-                    "   pg_catalog.current_database(), 'CREATE'),"
-                    " pg_catalog.quote_ident(current_user),"
-                    " pg_catalog.quote_ident(pg_catalog.current_database())"
-                    " FROM pg_catalog.pg_control_system() s",
-                    &rows, err))
-        return false;
-    if (rows_bool(rows, 0, 2)) {
-        (void)err_set(err, ERR_CONFIG, "the target is a standby in recovery");
-        return err_hint(err, "give the URL of its primary");
-    }
-    if (strcmp(rows_text(rows, 0, 0), check->engine->system_id) == 0 &&
-        strcmp(rows_text(rows, 0, 1), check->engine->database) == 0) {
-        (void)err_set(err, ERR_CONFIG, "source and target are the same database");
-        return err_hint(err, "give another database as target");
-    }
-    if (rows_bool(rows, 0, 3))
-        return true;
-    (void)err_set(err, ERR_CONFIG, "role %s may not create objects in the target database %s",
-                  rows_text(rows, 0, 4), rows_text(rows, 0, 5));
-    return err_hint(err, "GRANT CREATE ON DATABASE %s TO %s", rows_text(rows, 0, 5),
-                    rows_text(rows, 0, 4));
-}
-
 /* --- the record of a snapshot that did not end --- */
 
-static bool refuse_other_source(const struct check *check, struct err *err)
-{
-    (void)err_set(err, ERR_CONFIG,
-                  "the target holds an unfinished snapshot of another database (\"%s\" of system "
-                  "%s)",
-                  check->engine->pipeline.database, check->engine->pipeline.system_id);
-    return err_hint(err, "run that snapshot again, or remove its record with tear-down and empty "
-                         "its tables");
-}
-
-static bool check_record(struct check *check, struct err *err)
+/* Read again under the lock: whose it is, the checks have seen. */
+static bool read_record(struct check *check, struct err *err)
 {
     struct snapshot *snapshot = check->snapshot;
     struct engine *engine = check->engine;
@@ -150,15 +68,11 @@ static bool check_record(struct check *check, struct err *err)
     if (version == 0)
         return true;
     keeper_pipeline_release(&engine->pipeline);
-    if (!keeper_migrate(check->target, snapshot->schema, err) ||
-        !keeper_load(check->target, snapshot->schema, &snapshot->is_known, &engine->pipeline, err))
-        return false;
-    if (!snapshot->is_known)
-        return true;
-    if (strcmp(engine->pipeline.system_id, engine->system_id) != 0 ||
-        strcmp(engine->pipeline.database, engine->database) != 0)
-        return refuse_other_source(check, err);
-    return keeper_tables(check->target, &engine->ref, &snapshot->kept, err);
+    return keeper_migrate(check->target, snapshot->schema, err) &&
+           keeper_load(check->target, snapshot->schema, &snapshot->is_known, &engine->pipeline,
+                       err) &&
+           (!snapshot->is_known ||
+            keeper_tables(check->target, &engine->ref, &snapshot->kept, err));
 }
 
 /* What the unfinished snapshot says of the target's table; NULL: it is none of its. */
@@ -169,73 +83,6 @@ static const struct keeper_table *find_kept(const struct check *check, const str
         if (kept->items[i].target_oid == there->oid)
             return &kept->items[i];
     return NULL;
-}
-
-/* --- the source's tables --- */
-
-/* A partition comes with its root and all its leaves, or not at all. */
-static bool check_partitions(const struct check *check, struct err *err)
-{
-    const struct table_list *tables = &check->tables;
-    for (size_t i = 0; i < tables->count; i++) {
-        const struct table *table = &tables->items[i];
-        if (!table->root_name || table_list_find(tables, table->root_schema, table->root_name))
-            continue;
-        (void)err_set(err, ERR_CONFIG, "%s.%s is a partition of %s.%s, which is not selected",
-                      table->schema, table->name, table->root_schema, table->root_name);
-        return err_hint(err, "name the partitioned table: its partitions come with it");
-    }
-    return true;
-}
-
-/* The selected tables, and what is read with them: their sequences, all when $2. */
-static const char unreadable_sql[] =
-    "SELECT c.oid::pg_catalog.regclass, pg_catalog.quote_ident(current_user),"
-    " pg_catalog.quote_ident(n.nspname),"
-    " pg_catalog.has_schema_privilege(n.oid, 'USAGE'), c.relkind = 'S',"
-    " pg_catalog.has_table_privilege(c.oid, 'SELECT')"
-    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE (c.oid = ANY ($1::pg_catalog.oid[]) OR c.relkind = 'S' AND c.relpersistence <> 't'"
-    "   AND NOT " CATALOG_IS_KEEPER(
-        "n.oid") "   AND ($2 OR EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 1259"
-                 "     AND d.objid = c.oid AND d.refclassid = 1259 AND d.deptype IN ('a', 'i')"
-                 "     AND d.refobjid = ANY ($1::pg_catalog.oid[]))))"
-                 " AND (NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-                 "   OR NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')"
-                 "   OR pg_catalog.row_security_active(c.oid))"
-                 " ORDER BY c.relkind = 'S', 1 LIMIT 1";
-
-static bool refuse_unreadable(const struct rows *rows, struct err *err)
-{
-    const char *name = rows_text(rows, 0, 0);
-    const char *role = rows_text(rows, 0, 1);
-    if (!rows_bool(rows, 0, 3)) {
-        (void)err_set(err, ERR_CONFIG, "role %s may not use schema %s on the source", role,
-                      rows_text(rows, 0, 2));
-        return err_hint(err, "GRANT USAGE ON SCHEMA %s TO %s", rows_text(rows, 0, 2), role);
-    }
-    if (!rows_bool(rows, 0, 5)) {
-        (void)err_set(err, ERR_CONFIG, "role %s may not read %s on the source", role, name);
-        return err_hint(err, "GRANT SELECT ON %s%s TO %s", rows_bool(rows, 0, 4) ? "SEQUENCE " : "",
-                        name, role);
-    }
-    (void)err_set(err, ERR_CONFIG, "role %s would read only some rows of %s: it has row security",
-                  role, name);
-    return err_hint(err, "ALTER ROLE %s BYPASSRLS", role);
-}
-
-static bool check_readable(struct check *check, struct err *err)
-{
-    AUTO(rows_free) struct rows *rows = NULL;
-    AUTO(buf_release) struct buf oids = BUF_INIT;
-    for (size_t i = 0; i < check->tables.count; i++)
-        array_add_oid(&oids, check->tables.items[i].oid);
-    const char *params[] = {array_end(&oids),
-                            selection_is_all(&check->engine->selection) ? "true" : "false"};
-    if (!copies_rows(check->engine))
-        return true;
-    return conn_query_params(check->source, unreadable_sql, 2, params, &rows, err) &&
-           (rows_count(rows) == 0 || refuse_unreadable(rows, err));
 }
 
 /* --- the target's tables --- */
@@ -249,23 +96,6 @@ static bool is_copied_row_by_row(const struct check *check, const struct table *
 static const struct table *find_there(const struct check *check, const struct table *table)
 {
     return table_list_find(&check->there, table->schema, table->name);
-}
-
-static bool check_existence(const struct check *check, struct err *err)
-{
-    AUTO(strv_release) struct strv missing = STRV_INIT;
-    if (makes_schema(check->engine))
-        return true;
-    for (size_t i = 0; i < check->tables.count; i++)
-        if (is_copied_row_by_row(check, &check->tables.items[i]) &&
-            !find_there(check, &check->tables.items[i]))
-            add_label(&missing, &check->tables.items[i]);
-    if (!missing.count)
-        return true;
-    AUTO(str_free) char *names = names_of(&missing);
-    (void)err_set(err, ERR_CONFIG, "the target lacks tables: %.600s", names);
-    return err_hint(err, "make them first, with snapshot --schema-only, or copy without "
-                         "--data-only");
 }
 
 static bool has_rows(const struct check *check, const struct table *there, bool *ret_has_rows,
@@ -471,108 +301,37 @@ static bool check_rows(struct check *check, struct err *err)
                          "snapshot --reset empty them");
 }
 
-/* --- triggers and foreign keys --- */
-
-static bool may_be_replica(struct conn *target)
-{
-    struct err ignored = {0};
-    if (conn_exec(target, "BEGIN; SET LOCAL session_replication_role = replica; ROLLBACK",
-                  &ignored))
-        return true;
-    (void)conn_exec(target, "ROLLBACK", &ignored);
-    return false;
-}
-
-/* Of the tables that are there and will be filled: those with a foreign key, or a trigger. */
-static bool find_active(struct check *check, struct rows **ret_rows, struct err *err)
-{
-    AUTO(buf_release) struct buf oids = BUF_INIT;
-    for (size_t i = 0; i < check->there.count; i++) {
-        const struct keeper_table *kept = find_kept(check, &check->there.items[i]);
-        if (is_selected(check, &check->there.items[i]) && !(kept && kept->is_ours))
-            array_add_oid(&oids, check->there.items[i].oid);
-    }
-    const char *params[] = {array_end(&oids)};
-    return conn_query_params(
-        check->target,
-        "SELECT c.oid::pg_catalog.regclass, pg_catalog.bool_or(t.tgisinternal) AS is_key,"
-        " pg_catalog.quote_ident(current_user)"
-        " FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid"
-        " LEFT JOIN pg_catalog.pg_constraint k ON k.oid = t.tgconstraint"
-        " WHERE c.oid = ANY ($1::pg_catalog.oid[]) AND t.tgenabled IN ('O', 'A')"
-        /* INSERT fires it; deferrable unique keys have internal triggers as well */
-        " AND t.tgtype & 4 <> 0 AND (NOT t.tgisinternal OR k.contype = 'f')"
-        " GROUP BY 1 ORDER BY 2 DESC, 1",
-        1, params, ret_rows, err);
-}
-
-static bool check_triggers(struct check *check, struct err *err)
-{
-    enum disable_triggers wish = check->engine->settings->disable_triggers;
-    AUTO(rows_free) struct rows *rows = NULL;
-    bool is_off = wish != TRIGGERS_FIRE && may_be_replica(check->target);
-    if (is_off || !copies_rows(check->engine))
-        return true;
-    if (!find_active(check, &rows, err))
-        return false;
-    bool has_key = rows_count(rows) > 0 && rows_bool(rows, 0, 1);
-    bool has_some = rows_count(rows) > 0 && wish != TRIGGERS_FIRE;
-    if (!has_key && !has_some && wish != TRIGGERS_OFF)
-        return true;
-    AUTO(str_free) char *role = NULL;
-    if (!conn_text(check->target, "SELECT pg_catalog.quote_ident(current_user)", &role, err))
-        return false;
-    if (wish == TRIGGERS_FIRE) {
-        (void)err_set(err, ERR_CONFIG,
-                      "%s on the target has foreign keys, and tables are filled in no order that "
-                      "they would allow",
-                      rows_text(rows, 0, 0));
-        return err_hint(err, "let them be off meanwhile (disable_triggers auto), or drop them "
-                             "until the snapshot is done");
-    }
-    (void)err_set(err, ERR_CONFIG,
-                  "role %s may not switch triggers and foreign keys off for its session on the "
-                  "target%s%s",
-                  role, rows_count(rows) ? "; they would act on " : "",
-                  rows_count(rows) ? rows_text(rows, 0, 0) : "");
-    return err_hint(err,
-                    "GRANT SET ON PARAMETER session_replication_role TO %s (PostgreSQL 14: use a "
-                    "superuser)",
-                    role);
-}
-
 /* --- all of it --- */
 
 static bool check_settings(const struct settings *settings, struct err *err)
 {
     if (!settings->reset || settings->snapshot_content != SNAPSHOT_SCHEMA)
-        return url_check(settings->source, "--source", err) &&
-               url_check(settings->target, "--target", err);
+        return true;
     (void)err_set(err, ERR_CONFIG, "--reset empties tables, a snapshot of the schema fills none");
     return err_hint(err, "leave one of the two out");
 }
 
-static bool check_tables(struct check *check, struct err *err)
+static bool read_tables(struct check *check, struct err *err)
 {
-    struct engine *engine = check->engine;
-    return engine_tables(engine, check->source, &check->tables, err) &&
-           selection_check(&engine->selection, err) && check_partitions(check, err) &&
-           check_readable(check, err) &&
-           catalog_tables(check->target, engine->ref.schema, &check->there, err) &&
-           check_existence(check, err) && check_triggers(check, err);
+    AUTO(str_free) char *is_standby = NULL;
+    AUTO(conn_free) struct conn *source = NULL;
+    if (!engine_connect(check->engine, true, "check", &source, err) ||
+        !conn_text(source, "SELECT pg_catalog.pg_is_in_recovery()", &is_standby, err) ||
+        !engine_tables(check->engine, source, &check->tables, err))
+        return false;
+    check->snapshot->is_standby = strcmp(is_standby, "t") == 0;
+    return catalog_tables(check->target, check->engine->ref.schema, &check->there, err);
 }
 
 bool snapshot_check(struct snapshot *snapshot, struct err *err)
 {
     struct engine *engine = snapshot->engine;
     AUTO(check_release) struct check check = {.snapshot = snapshot, .engine = engine};
-    if (!check_settings(engine->settings, err) ||
-        !engine_connect(engine, true, "check", &check.source, err) || !engine_lock(engine, err))
+    if (!check_settings(engine->settings, err) || !engine_check(engine, err))
         return false;
-    check.target = engine->keeper; /* the sessions of a killed snapshot have ended */
-    return check_versions(&check, err) && read_source(&check, err) && check_target(&check, err) &&
-           (!makes_schema(engine) ||
-            schema_tools_find(engine->settings->pg_bindir, engine->source_version,
-                              engine->target_version, &engine->tools, err)) &&
-           check_record(&check, err) && check_tables(&check, err) && check_rows(&check, err);
+    engine->ref = (struct keeper_ref){snapshot->schema, engine->slot};
+    if (!engine_lock(engine, err)) /* the sessions of a killed snapshot have ended then */
+        return false;
+    check.target = engine->keeper;
+    return read_record(&check, err) && read_tables(&check, err) && check_rows(&check, err);
 }

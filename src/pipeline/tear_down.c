@@ -76,10 +76,10 @@ static void say_foreign(const struct work *work, const char *schema)
 /* --- the target --- */
 
 /* A running engine holds the lock of its pipeline on the target. */
-static bool refuse_running(struct work *work, struct err *err)
+static bool refuse_running(struct work *work, const struct keeper_ref *ref, struct err *err)
 {
     bool is_locked = false;
-    if (!keeper_try_lock(work->target, &work->ref, &is_locked, err))
+    if (!keeper_try_lock(work->target, ref, &is_locked, err))
         return false;
     if (is_locked)
         return true;
@@ -127,10 +127,12 @@ static bool drop_state(struct work *work, const char *schema, bool is_main, stru
 /* The pipeline's keeper, and that of a copy that was killed. */
 static bool clean_target(struct work *work, struct err *err)
 {
-    AUTO(str_free) char *snapshot = str_fmt("%s_snapshot", work->ref.schema);
+    AUTO(str_free) char *schema = keeper_snapshot_schema(work->ref.schema);
+    AUTO(str_free) char *name = keeper_snapshot_name(work->ref.schema);
+    struct keeper_ref snapshot = {schema, name};
     return !work->target ||
-           (refuse_running(work, err) && drop_state(work, work->ref.schema, true, err) &&
-            drop_state(work, snapshot, false, err));
+           (refuse_running(work, &work->ref, err) && refuse_running(work, &snapshot, err) &&
+            drop_state(work, work->ref.schema, true, err) && drop_state(work, schema, false, err));
 }
 
 /* --- the source --- */
