@@ -178,7 +178,8 @@ static bool wait_for_writers(struct engine *engine, struct conn *conn, const cha
     return tell(engine, NULL, err);
 }
 
-/* The oldest of the transactions that are waited for, in words; NULL: all are over. */
+/* The oldest of the transactions that are waited for, in words; NULL: all are over. The locks on
+ * their ids tell everybody who they are; pg_stat_activity tells other people's ids to a few. */
 static bool find_oldest(struct conn *conn, const char *xmax, char **ret_text, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
@@ -187,13 +188,16 @@ static bool find_oldest(struct conn *conn, const char *xmax, char **ret_text, st
     if (!conn_query_params(
             conn,
             "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= $1::xid8,"
-            " coalesce((SELECT 'the transaction of pid ' || a.pid || ' (' || coalesce(a.usename,"
-            "     '?') || coalesce(', running since ' || a.xact_start, '') || ')'"
-            "   FROM pg_catalog.pg_stat_activity a WHERE a.backend_xid IS NOT NULL"
-            "   AND a.pid <> pg_catalog.pg_backend_pid()"
-            "   ORDER BY pg_catalog.age(a.backend_xid) DESC LIMIT 1),"
-            "  (SELECT 'the prepared transaction ' || p.gid FROM pg_catalog.pg_prepared_xacts p"
-            "   ORDER BY pg_catalog.age(p.transaction) DESC LIMIT 1), 'a transaction')",
+            " coalesce((SELECT CASE WHEN l.pid IS NULL"
+            "   THEN 'the prepared transaction ' || coalesce(p.gid, '?')"
+            "   ELSE 'the transaction of pid ' || l.pid || ' (' || coalesce(a.usename, '?')"
+            "     || coalesce(', running since ' || a.xact_start, '') || ')' END"
+            "   FROM pg_catalog.pg_locks l"
+            "   LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+            "   LEFT JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = l.transactionid"
+            "   WHERE l.locktype = 'transactionid' AND l.granted"
+            "   AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()"
+            "   ORDER BY pg_catalog.age(l.transactionid) DESC LIMIT 1), 'a transaction')",
             1, params, &rows, err))
         return false;
     if (!rows_bool(rows, 0, 0))

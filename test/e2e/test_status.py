@@ -339,6 +339,32 @@ def test_a_snapshot_that_waits_for_a_writer(pipe, is_prepared):
     engine.stop()
 
 
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_a_slot_made_by_hand_that_waits_for_all_that_run(pipe, is_prepared):
+    """The publication is younger than the transaction."""
+    pipe.source.sql(TABLE)
+    pipe.source.admin("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", pipe.slot)
+    writer = pipe.source.connect(user="postgres", autocommit=False)
+    writer.execute("INSERT INTO t VALUES (2, 'b')")
+    named = f"pid {writer.info.backend_pid} "
+    if is_prepared:
+        writer.execute("PREPARE TRANSACTION 'two phases too'")
+        named = "prepared transaction two phases too"
+    engine = pipe.start()
+    said = wait_for(pipe, lambda s: s["waits_for"], "the engine waits")
+    assert named in said["waits_for"]
+    if is_prepared:
+        writer.rollback()
+        writer.autocommit = True
+        writer.execute("COMMIT PREPARED 'two phases too'")
+    else:
+        writer.commit()
+    writer.close()
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+
+
 def test_ages_are_for_those_who_may_see_them(pipe):
     pipe.source.sql(TABLE)
     source = pipe.source.url("postgres")
