@@ -223,6 +223,7 @@ static const struct step steps[] = {
     {"replica_identity", check_identities, TABLES | FOLLOWS | CREATION},
     {"schema_privilege", check_schema_usage, SOURCE | TABLES | COPIES | CREATION},
     {"select_privilege", check_readable, SOURCE | TABLES | COPIES | CREATION},
+    {"sequence_privilege", check_sequences, SOURCE | TABLES | COPIES | CREATION},
     {"row_security", check_row_security, SOURCE | TABLES | COPIES | CREATION},
     {"owner", check_owners, SOURCE | TABLES | FOLLOWS | CREATION},
     {"target_rows", check_target_rows, TARGET | TABLES | THERE | COPIES | CREATION},

@@ -51,7 +51,7 @@ check_function check_keeper, check_slot, check_slot_use, check_init, check_bound
     check_younger;
 
 /* roles.c */
-check_function check_replicates, check_readable, check_schema_usage, check_owners,
+check_function check_replicates, check_readable, check_sequences, check_schema_usage, check_owners,
     check_source_create, check_target_create, check_source_timeouts, check_target_timeouts,
     check_row_security;
 

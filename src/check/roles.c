@@ -53,6 +53,35 @@ bool check_readable(struct check *check, struct err *err)
     return true;
 }
 
+/* The sequences that the copy makes: those of unselected tables stay away. */
+static const char sequences_sql[] =
+    "SELECT pg_catalog.string_agg(s.name, ', ' ORDER BY s.name) FROM (SELECT"
+    "  c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c"
+    "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    "  LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+    "   AND d.objid = c.oid AND d.refclassid = d.classid AND d.refobjsubid > 0"
+    "   AND d.deptype IN ('a', 'i')"
+    "  WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'"
+    "  AND n.nspname <> 'information_schema' AND n.nspname <> $2 AND NOT " CATALOG_IS_KEEPER(
+        "n.oid") "  AND (d.refobjid IS NULL OR d.refobjid = ANY ($1::oid[]))"
+                 "  AND CASE WHEN c.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege("
+                 "    c.oid, 'SELECT') ELSE false END) s(name)";
+
+bool check_sequences(struct check *check, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free) char *selected = check_oids(check);
+    const char *params[] = {selected, check->ref.schema};
+    if (!conn_query_params(check->source, sequences_sql, 2, params, &rows, err))
+        return false;
+    if (rows_text(rows, 0, 0))
+        check_error(check, "sequence_privilege",
+                    str_fmt("role %s may not read the sequences %s on the source",
+                            check->source_role, rows_text(rows, 0, 0)),
+                    str_fmt("GRANT SELECT ON %s TO %s", rows_text(rows, 0, 0), check->source_role));
+    return true;
+}
+
 bool check_schema_usage(struct check *check, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;

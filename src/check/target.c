@@ -27,8 +27,11 @@ static bool has_rows(const struct check *check, const struct table *table, bool 
 {
     AUTO(rows_free) struct rows *rows = NULL;
     AUTO(str_free) char *sql = quote_sql("SELECT FROM %I.%I LIMIT 1", table->schema, table->name);
-    if (!conn_query(check->target, sql, &rows, err))
-        return false;
+    if (!conn_query(check->target, sql, &rows, err)) {
+        bool is_hidden = strcmp(err->sqlstate, "42501") == 0; /* check_privileges() tells */
+        *err = is_hidden ? (struct err){0} : *err;
+        return is_hidden;
+    }
     *ret_has_rows = rows_count(rows) > 0;
     return true;
 }
