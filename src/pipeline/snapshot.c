@@ -17,6 +17,8 @@
 #include "pg/quote.h"
 #include "pipeline/attempt.h"
 
+static const char DISK_FULL[] = "53100";
+
 enum { CHANGES_MAX = 5, LOSSES_MAX = 10, RETRY_FIRST_MS = 500, RETRY_LONGEST_MS = 30000 };
 
 static void snapshot_release(struct snapshot *snapshot)
@@ -316,7 +318,7 @@ static bool copy(struct snapshot *snapshot, struct err *err)
             log_info("starting again from nothing with a new snapshot");
             continue;
         }
-        if (err->kind != ERR_RETRY)
+        if (err->kind != ERR_RETRY || strcmp(err->sqlstate, DISK_FULL) == 0)
             return false;
         if (losses == LOSSES_MAX)
             return err_wrap(err, "gave up after %d lost connections", losses);

@@ -149,6 +149,20 @@ static void the_largest_parts_come_first(void **state)
     assert_ptr_equal(list.items[5].table, &tables[2]);
 }
 
+static void hurried_parts_come_before_larger_ones(void **state)
+{
+    AUTO(part_list_release) struct part_list list = PART_LIST_INIT;
+    struct table large = table_of((int64_t)2 * PART);
+    struct table restless = table_of(PART + BLOCK);
+    (void)part_plan(&list, &large, true, PART, BLOCK);
+    part_list_hurry(&list, part_plan(&list, &restless, true, PART, BLOCK));
+    part_list_sort(&list);
+    assert_int_equal(list.count, 4);
+    assert_ptr_equal(list.items[0].table, &restless);
+    assert_ptr_equal(list.items[1].table, &restless);
+    assert_ptr_equal(list.items[2].table, &large);
+}
+
 static void an_empty_list_sorts(void **state)
 {
     AUTO(part_list_release) struct part_list list = PART_LIST_INIT;
@@ -200,6 +214,7 @@ int main(void)
         cmocka_unit_test(only_heap_tables_are_cut),
         cmocka_unit_test(tables_share_one_list),
         cmocka_unit_test(the_largest_parts_come_first),
+        cmocka_unit_test(hurried_parts_come_before_larger_ones),
         cmocka_unit_test(an_empty_list_sorts),
         cmocka_unit_test(commands_name_block_ranges_and_columns),
     };
