@@ -14,6 +14,6 @@ def block(heading):
 
 
 def statements(side, database):
-    """What the manual says for one side ("source" or "target"), for another database."""
+    """What the manual says under "The source", "The target" and the like, for another database."""
     text = re.sub(r"--.*", "", block(f"The {side}")).replace(DATABASE, database)
     return [statement.strip() for statement in text.split(";") if statement.strip()]
