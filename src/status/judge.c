@@ -23,6 +23,8 @@ const char *status_state_name(enum status_table_state state)
         return "unlogged";
     case TABLE_NOT_FOLLOWED:
         return "not_followed";
+    case TABLE_PUBLISHED:
+        return "published";
     case TABLE_GONE:
         return "gone";
     }
@@ -106,13 +108,13 @@ static void judge_tables(struct status *status)
     }
     if (not_followed)
         strv_take(&status->warnings,
-                  str_fmt("%zu tables of the source match but are not followed yet: the next start "
-                          "of the engine adds them",
+                  str_fmt("tables of the source that match but are not followed yet: %zu; the next "
+                          "start of the engine adds them",
                           not_followed));
     if (insert_only)
         strv_take(&status->warnings,
-                  str_fmt("of %zu tables without replica identity only INSERT and TRUNCATE are "
-                          "followed",
+                  str_fmt("tables without replica identity, of which only INSERT and TRUNCATE are "
+                          "followed: %zu",
                           insert_only));
 }
 

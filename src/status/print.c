@@ -159,9 +159,11 @@ static const char *state_words(enum status_table_state state)
     case TABLE_INSERT_ONLY:
         return "inserts and truncates only";
     case TABLE_UNLOGGED:
-        return "unlogged: copied, not followed";
+        return "unlogged: its changes are not followed";
     case TABLE_NOT_FOLLOWED:
         return "not followed yet";
+    case TABLE_PUBLISHED:
+        return "published; what the target has is not known";
     case TABLE_GONE:
         return "gone from the source";
     case TABLE_PLANNED:

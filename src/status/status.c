@@ -175,10 +175,12 @@ static enum status_table_state state_of(const struct status_reading *reading,
     bool is_once = status->settings->mode == MODE_SNAPSHOT;
     if (kept && (!kept->is_copied || is_once))
         return kept_state(status, kept, table);
-    if (source->is_unlogged && (kept || is_followed))
+    if (source->is_unlogged && !is_once)
         return TABLE_UNLOGGED;
     if (!source->is_published && !is_once)
         return TABLE_NOT_FOLLOWED;
+    if (!status->target.is_reached)
+        return TABLE_PUBLISHED;
     if (kept && kept_state(status, kept, table) == TABLE_COPIED)
         return TABLE_COPIED;
     if (!kept && (!is_followed || reading->kept.count))

@@ -30,8 +30,9 @@ enum status_table_state {
     TABLE_COPIED,       /* waits for the stream to pass its end position */
     TABLE_FOLLOWING,    /* its changes are applied */
     TABLE_INSERT_ONLY,  /* the same; UPDATEs and DELETEs are not published */
-    TABLE_UNLOGGED,     /* copied; its changes are not in the WAL */
+    TABLE_UNLOGGED,     /* its changes are not in the WAL: once copied it stays as it was */
     TABLE_NOT_FOLLOWED, /* it matches the patterns, but no publication of ours carries it */
+    TABLE_PUBLISHED,    /* what the target has of it is not known */
     TABLE_GONE,         /* copied once; the source has it no more */
 };
 

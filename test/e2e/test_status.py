@@ -133,6 +133,7 @@ def test_one_server_cannot_be_reached(pipe, side, other):
     else:
         assert said["slot"]["exists"] and said["lag"]["bytes"] is not None
         assert said["phase"] == "unknown" and said["engine"] is None
+        assert states(said) == {"t": "published"}
 
 
 def test_without_a_target_the_slot_is_shown(pipe):
@@ -422,8 +423,27 @@ def test_an_idle_database_holds_no_wal_back(pipe, heartbeat):
 def test_heartbeats_move_a_slot_where_nobody_writes(pipe):
     pipe.source.sql(TABLE)
     engine = pipe.follow(heartbeat_interval="100ms")
+    witness = f"{pipe.slot}_witness"
+    pipe.source.admin("SELECT pg_create_logical_replication_slot(%s, 'test_decoding')", witness)
+    beats = ("SELECT count(*) FROM pg_logical_slot_peek_changes(%s, NULL, NULL)"
+             " WHERE data LIKE 'message: transactional: 0 prefix: trunkline,%%'")
     first = pipe.confirmed()
-    wait_until(lambda: pipe.confirmed() > first + 3 * 56, "the slot moves by itself", 10)
+    wait_until(lambda: pipe.source.admin_one(beats, witness) >= 3, "heartbeats are written", 10)
+    end = lsn(pipe.source.admin_one("SELECT pg_current_wal_lsn()::text"))
+    wait_until(lambda: pipe.confirmed() >= end > first, "the slot moves by itself", 10)
+    engine.stop()
+
+
+def test_no_heartbeats_unless_asked_for(pipe):
+    pipe.source.sql(TABLE)
+    engine = pipe.follow()
+    witness = f"{pipe.slot}_witness"
+    pipe.source.admin("SELECT pg_create_logical_replication_slot(%s, 'test_decoding')", witness)
+    fresh = "SELECT fresh_at FROM trunkline.pipeline"
+    first = pipe.target.admin_one(fresh)
+    wait_until(lambda: pipe.target.admin_one(fresh) not in (first, None), "control has looked", 20)
+    assert pipe.source.admin("SELECT data FROM pg_logical_slot_peek_changes(%s, NULL, NULL)"
+                             " WHERE data LIKE 'message: transactional: 0%%'", witness) == []
     engine.stop()
 
 
