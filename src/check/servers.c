@@ -78,7 +78,7 @@ bool check_capacity(struct check *check, struct err *err)
                     str_fmt("the source has no free replication slot (%s of %s in use)",
                             rows_text(rows, 0, 2), rows_text(rows, 0, 3)),
                     str_fmt("ALTER SYSTEM SET max_replication_slots = %d; -- then restart the "
-                            "source; or drop a slot that nobody needs",
+                            "source, or drop a slot that nobody needs",
                             (int)rows_int(rows, 0, 2) + 1));
     if (rows_int(rows, 0, 0) >= rows_int(rows, 0, 1))
         check_error(check, "max_wal_senders",
