@@ -49,7 +49,7 @@ static bool judge(const struct findings *findings, struct err *err)
     }
     size_t errors = findings_count(findings, FINDING_ERROR);
     if (errors > 1)
-        log_error("%zu more reasons not to start stand above", errors - 1);
+        log_error("%zu more reason%s not to start: see above", errors - 1, errors > 2 ? "s" : "");
     return !first || finding_err(first, err);
 }
 

@@ -36,7 +36,9 @@ static bool check_server(struct conn *source, struct err *err)
     if (!conn_query(source,
                     "SELECT pg_catalog.pg_is_in_recovery(),"
                     " pg_catalog.current_setting('wal_level'), r.rolreplication OR r.rolsuper,"
-                    " pg_catalog.quote_ident(r.rolname)"
+                    " pg_catalog.quote_ident(r.rolname), pg_catalog.has_database_privilege("
+                    "   pg_catalog.current_database(), 'CREATE'),"
+                    " pg_catalog.quote_ident(pg_catalog.current_database())"
                     " FROM pg_catalog.pg_roles r WHERE r.rolname = current_user",
                     &rows, err))
         return false;
@@ -49,11 +51,17 @@ static bool check_server(struct conn *source, struct err *err)
                       rows_text(rows, 0, 1));
         return err_hint(err, "ALTER SYSTEM SET wal_level = logical; then restart the source");
     }
-    if (rows_bool(rows, 0, 2))
+    if (!rows_bool(rows, 0, 2)) {
+        (void)err_set(err, ERR_CONFIG, "role %s may not replicate from the source",
+                      rows_text(rows, 0, 3));
+        return err_hint(err, "ALTER ROLE %s REPLICATION", rows_text(rows, 0, 3));
+    }
+    if (rows_bool(rows, 0, 4))
         return true;
-    (void)err_set(err, ERR_CONFIG, "role %s may not replicate from the source",
-                  rows_text(rows, 0, 3));
-    return err_hint(err, "ALTER ROLE %s REPLICATION", rows_text(rows, 0, 3));
+    (void)err_set(err, ERR_CONFIG, "role %s may not create objects in the source database %s",
+                  rows_text(rows, 0, 3), rows_text(rows, 0, 5));
+    return err_hint(err, "GRANT CREATE ON DATABASE %s TO %s", rows_text(rows, 0, 5),
+                    rows_text(rows, 0, 3));
 }
 
 static bool find_names(struct engine *engine, struct conn *source, struct err *err)

@@ -202,5 +202,10 @@ bool publication_step(struct conn *source, const char *const names[2],
         return true;
     struct err ignored = {0};
     (void)conn_exec(source, "ROLLBACK", &ignored);
-    return err_wrap(err, "could not bring publication \"%s\" in step", names[0]);
+    (void)err_wrap(err, "could not bring publication \"%s\" in step", names[0]);
+    if (strcmp(err->sqlstate, "42501") != 0)
+        return false;
+    err->kind = ERR_CONFIG;
+    return err_hint(err, "make the role a member of the role that owns the tables: GRANT owner TO "
+                         "role");
 }
