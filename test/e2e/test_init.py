@@ -217,7 +217,7 @@ def test_without_a_copy_tables_must_be_there_and_not_late(pipe):
     pipe.source.sql(TABLE)
     init(pipe)
     ended = pipe.run(mode="replication")
-    assert ended.code == CONFIGURATION and "the target lacks the tables public.t" in ended.stderr
+    assert ended.code == CONFIGURATION and "the target lacks" in ended.stderr
     both(pipe, "CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY, v text);"
                "CREATE TABLE late (id int PRIMARY KEY)")
     pipe.source.sql("INSERT INTO late VALUES (1)")
