@@ -29,6 +29,9 @@ bool check_makes_schema(const struct check *check);
 /* Nothing of the pipeline is on the target yet but, perhaps, the keeper; or it starts anew. */
 bool check_is_fresh(const struct check *check);
 
+/* An engine of a pipeline of this name holds the slot. */
+bool check_is_streaming(const struct check *check);
+
 /* What an unfinished snapshot says of the table of that name; NULL: nothing. */
 const struct keeper_table *check_unfinished(const struct check *check, const struct table *table);
 

@@ -80,7 +80,7 @@ bool check_capacity(struct check *check, struct err *err)
                     str_fmt("ALTER SYSTEM SET max_replication_slots = %d; -- then restart the "
                             "source, or drop a slot that nobody needs",
                             (int)rows_int(rows, 0, 2) + 1));
-    if (rows_int(rows, 0, 0) >= rows_int(rows, 0, 1))
+    if (!check_is_streaming(check) && rows_int(rows, 0, 0) >= rows_int(rows, 0, 1))
         check_error(check, "max_wal_senders",
                     str_fmt("the source has no free WAL sender (%s of %s in use)",
                             rows_text(rows, 0, 0), rows_text(rows, 0, 1)),
@@ -103,7 +103,7 @@ static bool identify_by_query(struct check *check, struct err *err)
     return true;
 }
 
-/* Replication connections have rules of their own in pg_hba.conf: try one. */
+/* Replication connections have rules of their own in pg_hba.conf: try one, unless one is there. */
 bool check_replication(struct check *check, struct err *err)
 {
     AUTO(conn_free) struct conn *conn = NULL;
@@ -119,7 +119,7 @@ bool check_replication(struct check *check, struct err *err)
         .tcp_user_timeout_ms = (int)check->settings->tcp_user_timeout_ms,
         .stop = check->stop,
     };
-    if (!check_follows(check) || check->lacks_replication)
+    if (!check_follows(check) || check->lacks_replication || check_is_streaming(check))
         return identify_by_query(check, err);
     if (!conn_open(&options, &conn, err) || !replication_identify(conn, &system, err))
         return err_wrap(err, "replication connection");

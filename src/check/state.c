@@ -71,7 +71,9 @@ bool check_keeper(struct check *check, struct err *err)
         return false;
     if (!check->is_known)
         return true;
-    return check_follows(check) ? check_pipeline(check, err) : check_record(check, err);
+    /* Another's says nothing of what ours would have to create. */
+    check->is_known = check_follows(check) ? check_pipeline(check, err) : check_record(check, err);
+    return check->is_known;
 }
 
 /* --- the slot --- */
@@ -85,12 +87,17 @@ bool check_slot(struct check *check, struct err *err)
     return !state->exists || slot_check(state, check->slot, check->database, err);
 }
 
+bool check_is_streaming(const struct check *check)
+{
+    const struct slot_state *state = &check->slot_state;
+    return state->is_active && state->active_name && check->name_prefix &&
+           strncmp(state->active_name, check->name_prefix, strlen(check->name_prefix)) == 0;
+}
+
 bool check_slot_use(struct check *check, struct err *err)
 {
     const struct slot_state *state = &check->slot_state;
-    bool is_ours = check->is_known && state->active_name &&
-                   strncmp(state->active_name, check->name_prefix, strlen(check->name_prefix)) == 0;
-    if (!state->is_active || is_ours)
+    if (!state->is_active || (check->is_known && check_is_streaming(check)))
         return true;
     (void)err_set(err, ERR_CONFIG, "slot \"%s\" is in use by pid %d (%s)", check->slot,
                   state->active_pid, state->active_name ? state->active_name : "unknown");

@@ -397,3 +397,24 @@ def test_a_pooler_in_between(pipe, bouncer, mode, ignored):
         found = check(pipe, "connection_pooler", **{side: url})
         assert [(one["level"], side in one["text"]) for one in found] == [("error", True)]
     assert check(pipe, "connection_pooler") == []
+
+
+def test_a_pipeline_that_runs_has_no_findings_until_a_table_loses_its_key(pipe):
+    pipe.source.sql(TABLE)
+    engine = pipe.follow()
+    assert check(pipe) == []
+    pipe.source.sql("ALTER TABLE t DROP CONSTRAINT t_pkey")
+    assert codes(check(pipe)) == {"replica_identity"}
+    engine.stop()
+    pipe.source.sql("ALTER TABLE t ADD PRIMARY KEY (id)")
+    assert check(pipe) == []
+
+
+def test_init_before_it_follows(pipe):
+    """A publication that init made is no stranger's, and older than its slot."""
+    pipe.source.sql(TABLE)
+    pipe.target.sql(TABLE.split(";")[0])
+    made = pipe.command("init", source=pipe.source.url(), slot=pipe.slot)
+    assert made.code == ENDED, made.stderr
+    for mode in ("replication", "snapshot_and_replication"):
+        assert check(pipe, mode=mode) == []
