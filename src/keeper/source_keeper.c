@@ -69,16 +69,16 @@ bool source_keeper_find(struct conn *source, const struct keeper_ref *ref, bool 
 }
 
 bool source_keeper_add(struct conn *source, const struct keeper_ref *ref, const char *publication,
-                       uint64_t published_lsn, struct err *err)
+                       uint64_t published_lsn, bool is_anew, struct err *err)
 {
     char lsn[LSN_TEXT];
     return conn_execf(source, err,
                       "INSERT INTO %I.source_pipelines (slot, publication, published_lsn, program)"
                       " VALUES (%L, %L, %L, %L) ON CONFLICT (slot) DO UPDATE"
                       " SET published_lsn = excluded.published_lsn"
-                      " WHERE source_pipelines.published_lsn = '0/0'",
+                      " WHERE source_pipelines.published_lsn = '0/0' OR %s",
                       ref->schema, ref->slot, publication, lsn_format(published_lsn, lsn),
-                      "trunkline " TRUNKLINE_VERSION) ||
+                      "trunkline " TRUNKLINE_VERSION, is_anew ? "true" : "false") ||
            err_wrap(err, "could not record the pipeline on the source");
 }
 
@@ -143,6 +143,23 @@ static char *back_sql(const struct rows *rows, int row)
     }
 }
 
+/* What another pipeline needs as well becomes its own to set back. */
+static bool hand_on_identities(struct conn *source, const struct keeper_ref *ref, struct err *err)
+{
+    return conn_execf(
+        source, err,
+        "UPDATE %I.source_identities s SET slot = o.slot FROM (SELECT DISTINCT ON (i.table_oid)"
+        "   i.table_oid, p.slot FROM %I.source_identities i"
+        "   JOIN pg_catalog.pg_class c ON c.oid = i.table_oid"
+        "   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        "   JOIN pg_catalog.pg_publication_tables t ON t.schemaname = n.nspname"
+        "     AND t.tablename = c.relname"
+        "   JOIN %I.source_pipelines p ON p.publication = t.pubname"
+        "   WHERE i.slot = %L AND p.slot <> %L) o"
+        " WHERE s.slot = %L AND s.table_oid = o.table_oid",
+        ref->schema, ref->schema, ref->schema, ref->slot, ref->slot, ref->slot);
+}
+
 bool source_keeper_identities_back(struct conn *source, const struct keeper_ref *ref,
                                    int lock_timeout_ms, int *ret_count, struct err *err)
 {
@@ -154,10 +171,16 @@ bool source_keeper_identities_back(struct conn *source, const struct keeper_ref 
                   "   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
                   "   WHERE i.indrelid = c.oid AND x.relname = s.index_name)"
                   " FROM %I.source_identities s JOIN pg_catalog.pg_class c ON c.oid = s.table_oid"
-                  " WHERE s.slot = $1 AND c.relreplident = 'f'",
+                  " WHERE s.slot = $1 AND c.relreplident = 'f' AND NOT EXISTS ("
+                  "   SELECT FROM pg_catalog.pg_publication_tables t"
+                  "   JOIN pg_catalog.pg_publication p ON p.pubname = t.pubname"
+                  "   JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname"
+                  "   WHERE n.oid = c.relnamespace AND t.tablename = c.relname"
+                  "   AND (p.pubupdate OR p.pubdelete))",
                   ref->schema);
     *ret_count = 0;
-    if (!conn_query_params(source, sql, 1, params, &rows, err))
+    if (!hand_on_identities(source, ref, err) ||
+        !conn_query_params(source, sql, 1, params, &rows, err))
         return err_wrap(err, "could not read the replica identities to set back");
     for (int i = 0; i < rows_count(rows); i++) {
         AUTO(str_free) char *back = back_sql(rows, i);

@@ -35,9 +35,10 @@ bool source_keeper_make(struct conn *source, const char *schema, struct err *err
 bool source_keeper_find(struct conn *source, const struct keeper_ref *ref, bool *ret_found,
                         struct source_pipeline *ret_pipeline, struct err *err);
 
-/* Records a pipeline; one that is there stays as it is, but for an unknown (0) published_lsn. */
+/* Records a pipeline; one that is there stays as it is, but for a published_lsn that is not known
+ * (0), or whose publication was made anew. */
 bool source_keeper_add(struct conn *source, const struct keeper_ref *ref, const char *publication,
-                       uint64_t published_lsn, struct err *err);
+                       uint64_t published_lsn, bool is_anew, struct err *err);
 
 /* Binds the pipeline to a target. *ret_is_ours is false when it is bound to another one. */
 bool source_keeper_claim(struct conn *source, const struct source_pipeline *pipeline,

@@ -24,6 +24,11 @@
 #include "schema/schema.h"
 #include "schema/tools.h"
 
+struct known_stranger {
+    uint32_t oid;
+    bool is_skipped;
+};
+
 struct engine {
     const struct settings *settings; /* borrowed */
     struct selection selection;
@@ -52,6 +57,10 @@ struct engine {
     struct conn *creator; /* replication connection whose slot's snapshot waits to be imported */
     char *created_snapshot;
     struct keeper_pipeline pipeline;
+    struct known_stranger *strangers; /* owned */
+    size_t stranger_count;
+    uint32_t newcomer;  /* a relation that the stream brought and nobody has looked at; 0: none */
+    uint32_t to_come;   /* the last newcomer: the copy takes it in, if it can */
     uint32_t *restless; /* owned: OIDs of tables that changed shape while they were copied */
     size_t restless_count;
     uint64_t until;               /* 0: for ever */
@@ -77,6 +86,7 @@ bool engine_tables(struct engine *engine, struct conn *source, struct table_list
  * snapshot of DESIGN 4 come after it. */
 bool engine_make_publications(struct engine *engine, struct conn *source, bool *ret_made,
                               struct err *err);
+bool engine_check_publications(struct engine *engine, struct conn *source, struct err *err);
 bool engine_look_publications(struct engine *engine, struct conn *source, struct err *err);
 bool engine_publish(struct engine *engine, struct conn *source, struct table_list *ret_tables,
                     struct err *err);
@@ -96,6 +106,13 @@ bool engine_is_insert_only(const struct table_list *tables, const struct table *
  * publications, keeper and the selected tables in step (step.c). Tables that have come since make
  * it copy again: the phase says so. */
 bool engine_step(struct engine *engine, bool is_first, struct err *err);
+
+/* What becomes of a change to a relation that the keeper does not know. STRANGER_NEW: nobody has
+ * looked yet; the stream ends with ERR_RETRY, and engine_take_in() looks: the table is copied,
+ * followed, or from then on judged by the other two. */
+enum stranger { STRANGER_NEW, STRANGER_SKIPPED, STRANGER_APPLIED };
+enum stranger engine_stranger(struct engine *engine, uint32_t oid);
+bool engine_take_in(struct engine *engine, struct err *err);
 
 bool engine_check(struct engine *engine, struct err *err);
 

@@ -36,6 +36,7 @@ struct session {
     char *reader_name; /* owned: the reader's thread borrows it */
     struct target *target;
     struct keeper_tables tables;
+    uint64_t known_serial; /* of the last relation that the keeper knew */
     struct handover *handover;
     uint64_t until;
     bool is_reached; /* everything before `until` is in the group or applied */
@@ -227,26 +228,62 @@ static bool finish_group(struct session *session, struct err *err)
 
 /* --- changes --- */
 
-static void take_truncate(struct session *session, const struct change *change)
+/* Relations that the keeper does not know. *ret_is_skipped: their changes are left out. */
+static bool look_at(struct session *session, const struct relation *relation, bool *ret_is_skipped,
+                    struct err *err)
+{
+    *ret_is_skipped = false;
+    if (relation->serial == session->known_serial ||
+        keeper_table_find(&session->tables, relation->oid)) {
+        session->known_serial = relation->serial;
+        return true;
+    }
+    switch (engine_stranger(session->engine, relation->oid)) {
+    case STRANGER_NEW:
+        return err_set(err, ERR_RETRY, "%s.%s has come to the source", relation->schema,
+                       relation->name);
+    case STRANGER_SKIPPED:
+        *ret_is_skipped = true;
+        return true;
+    case STRANGER_APPLIED:
+        return true;
+    }
+    return true;
+}
+
+static bool take_truncate(struct session *session, const struct change *change, struct err *err)
 {
     size_t size = change->truncated_count * sizeof(*change->truncated);
     const struct relation **left = arena_alloc(session->arena, size + 1);
-    memcpy(left, change->truncated, size);
-    size_t count = handover_filter(session->handover, left, change->truncated_count, session->xid,
-                                   session->commit_lsn);
+    size_t known = 0;
+    for (size_t i = 0; i < change->truncated_count; i++) {
+        bool is_skipped = false;
+        if (!look_at(session, change->truncated[i], &is_skipped, err))
+            return false;
+        if (!is_skipped)
+            left[known++] = change->truncated[i];
+    }
+    size_t count =
+        handover_filter(session->handover, left, known, session->xid, session->commit_lsn);
     if (count == 0)
-        return;
+        return true;
     struct change *own = arena_alloc(session->arena, sizeof(*own));
     *own = *change;
     own->truncated = left;
     own->truncated_count = count;
     add_change(session, own);
+    return true;
 }
 
-static void take_row(struct session *session, const struct change *change)
+static bool take_row(struct session *session, const struct change *change, struct err *err)
 {
-    if (!handover_skips(session->handover, change, session->xid, session->commit_lsn))
+    bool is_skipped = false;
+    if (!look_at(session, change->relation, &is_skipped, err))
+        return false;
+    if (!is_skipped &&
+        !handover_skips(session->handover, change, session->xid, session->commit_lsn))
         add_change(session, change);
+    return true;
 }
 
 static bool take_begin(struct session *session, const struct change *change, struct err *err)
@@ -293,13 +330,11 @@ static bool take_change(struct session *session, const struct change *change, st
     case CHANGE_IDLE:
         return take_idle(session, change, err);
     case CHANGE_TRUNCATE:
-        take_truncate(session, change);
-        return true;
+        return take_truncate(session, change, err);
     case CHANGE_INSERT:
     case CHANGE_UPDATE:
     case CHANGE_DELETE:
-        take_row(session, change);
-        return true;
+        return take_row(session, change, err);
     }
     return true;
 }
@@ -483,6 +518,8 @@ static bool follow_once(struct engine *engine, uint64_t until, struct err *err)
 bool engine_follow(struct engine *engine, uint64_t until, struct err *err)
 {
     while (!follow_once(engine, until, err)) {
+        if (engine->newcomer)
+            return false;
         if (stop_raised(engine->soft))
             return err->kind == ERR_STOP || err->kind == ERR_RETRY
                        ? err_set(err, ERR_STOP, "stopped")

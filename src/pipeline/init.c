@@ -96,7 +96,9 @@ static bool publish_with_identity(struct engine *engine, struct conn *source, st
     return true;
 }
 
-static bool publish(struct engine *engine, struct conn *source, struct err *err)
+/* Once there is a slot, tables may join only where somebody looks at their rows: in `run`. */
+static bool publish(struct engine *engine, struct conn *source, bool has_slot, bool *ret_made,
+                    struct err *err)
 {
     AUTO(table_list_release) struct table_list tables = TABLE_LIST_INIT;
     bool is_ours = engine->settings->publication_name[0] == '\0';
@@ -110,8 +112,9 @@ static bool publish(struct engine *engine, struct conn *source, struct err *err)
     }
     if (!engine_make_publications(engine, source, &is_made, err))
         return false;
+    *ret_made = is_made;
     log_info("publication %s: %s", engine->publication, is_made ? "created" : "is there");
-    if (!is_ours)
+    if (!is_ours || (has_slot && !is_made))
         return true;
     return engine->settings->tables_without_identity == WITHOUT_IDENTITY_ERROR
                ? publish_with_identity(engine, source, err)
@@ -120,11 +123,14 @@ static bool publish(struct engine *engine, struct conn *source, struct err *err)
 
 /* A slot that is there already may be older than the publication: what that means is for `run` to
  * say, which knows whether a copy is to come. Its words are the recorded position. */
-static bool record(struct engine *engine, struct conn *source, struct err *err)
+static bool record(struct engine *engine, struct conn *source, bool is_anew, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
+    struct keeper_ref ref = engine->ref;
+    if (engine->source_schema) /* init was called by our other name */
+        ref.schema = engine->source_schema;
     return conn_query(source, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err) &&
-           source_keeper_add(source, &engine->ref, engine->publication, rows_lsn(rows, 0, 0), err);
+           source_keeper_add(source, &ref, engine->publication, rows_lsn(rows, 0, 0), is_anew, err);
 }
 
 static bool make_slot(struct engine *engine, struct conn *source, struct err *err)
@@ -149,16 +155,17 @@ bool pipeline_init(const struct settings *settings, struct err *err)
     AUTO(conn_free) struct conn *source = NULL;
     AUTO(source_pipeline_release) struct source_pipeline known = {0};
     AUTO(slot_state_release) struct slot_state state = {0};
-    bool is_known = false;
+    bool is_known = false, is_made = false;
     if (!url_check(settings->source, "--source", err) ||
         !selection_read(settings, &engine.selection, err) ||
         !engine_connect(&engine, true, "init", &source, err) || !check_server(source, err) ||
         !find_names(&engine, source, err) || !slot_look(source, engine.slot, &state, err) ||
         (state.exists && !slot_check(&state, engine.slot, engine.database, err)) ||
-        !source_keeper_make(source, engine.ref.schema, err) ||
         !source_keeper_find(source, &engine.ref, &is_known, &known, err) ||
-        !note_schema(&engine, is_known ? known.schema : NULL) || !publish(&engine, source, err) ||
-        (!is_known && !record(&engine, source, err)))
+        !source_keeper_make(source, is_known ? known.schema : engine.ref.schema, err) ||
+        !note_schema(&engine, is_known ? known.schema : NULL) ||
+        !publish(&engine, source, state.exists, &is_made, err) ||
+        !record(&engine, source, is_made, err))
         return false;
     return make_slot(&engine, source, err);
 }

@@ -284,7 +284,8 @@ static bool begin_without_copy(struct engine *engine, struct conn *source,
     bool is_published = false;
     if (!slot->exists)
         return refuse_without_slot(engine, err);
-    if (!publication_look(source, engine->publication, &is_published, err))
+    if (!engine_check_publications(engine, source, err) ||
+        !publication_look(source, engine->publication, &is_published, err))
         return false;
     if (!is_published || (init->slot && init->published_lsn > slot->confirmed))
         return refuse_gap(engine, slot, init, err);

@@ -16,6 +16,37 @@ static bool is_users_own(const struct engine *engine)
     return engine->settings->publication_name[0] != '\0';
 }
 
+/* One of that name that we have not made belongs to somebody else; one of ours that was altered
+ * leaves changes out. */
+static bool check_own(struct conn *source, const char *publication, bool is_inserts_only,
+                      struct err *err)
+{
+    bool exists = false, is_ours = false, is_intact = false;
+    if (!publication_look(source, publication, &exists, err) ||
+        !publication_is_ours(source, publication, &is_ours, err) ||
+        !publication_is_intact(source, publication, is_inserts_only, &is_intact, err))
+        return false;
+    if (!exists || (is_ours && is_intact))
+        return true;
+    if (!is_ours) {
+        (void)err_set(err, ERR_CONFIG, "publication \"%s\" was not made by trunkline", publication);
+        return err_hint(err, "use it as it is with --publication-name %s, or name another slot",
+                        publication);
+    }
+    (void)err_set(err, ERR_CONFIG,
+                  "publication \"%s\" was altered by hand: it does not publish all changes, and "
+                  "those since are lost",
+                  publication);
+    return err_hint(err, "remove the pipeline with tear-down, empty the target and copy again");
+}
+
+bool engine_check_publications(struct engine *engine, struct conn *source, struct err *err)
+{
+    AUTO(str_free) char *inserts = publication_inserts_name(engine->slot);
+    return is_users_own(engine) || (check_own(source, engine->publication, false, err) &&
+                                    check_own(source, inserts, true, err));
+}
+
 bool engine_make_publications(struct engine *engine, struct conn *source, bool *ret_made,
                               struct err *err)
 {
@@ -25,7 +56,8 @@ bool engine_make_publications(struct engine *engine, struct conn *source, bool *
     if (is_users_own(engine))
         return true;
     engine->inserts_publication = publication_inserts_name(engine->slot);
-    return publication_make(source, engine->publication, false, ret_made, err) &&
+    return engine_check_publications(engine, source, err) &&
+           publication_make(source, engine->publication, false, ret_made, err) &&
            publication_make(source, engine->inserts_publication, true, &is_second_made, err);
 }
 
@@ -34,10 +66,10 @@ bool engine_look_publications(struct engine *engine, struct conn *source, struct
 {
     bool exists = false;
     AUTO(str_free) char *name = publication_inserts_name(engine->slot);
-    str_free(&engine->inserts_publication);
     if (is_users_own(engine))
         return true;
-    if (!publication_look(source, engine->publication, &exists, err))
+    if (!engine_check_publications(engine, source, err) ||
+        !publication_look(source, engine->publication, &exists, err))
         return false;
     if (!exists) {
         (void)err_set(err, ERR_CONFIG, "publication \"%s\" is gone from the source",
@@ -47,7 +79,7 @@ bool engine_look_publications(struct engine *engine, struct conn *source, struct
     }
     if (!publication_look(source, name, &exists, err))
         return false;
-    if (exists)
+    if (exists && !engine->inserts_publication) /* other threads read it from now on */
         engine->inserts_publication = TAKE(name);
     return true;
 }
@@ -65,7 +97,7 @@ static bool has_source_keeper(struct engine *engine, struct conn *source, struct
     if (engine->source_schema)
         return true;
     if (!source_keeper_make(source, engine->ref.schema, err) ||
-        !source_keeper_add(source, &engine->ref, engine->publication, 0, err))
+        !source_keeper_add(source, &engine->ref, engine->publication, 0, false, err))
         return false;
     engine->source_schema = str_dup(engine->ref.schema);
     return true;
@@ -75,12 +107,13 @@ static bool give_identity(struct engine *engine, struct conn *source,
                           const struct table_list *tables, bool *ret_has_given, struct err *err)
 {
     int timeout_ms = (int)engine->settings->identity_lock_timeout_ms;
+    if (!has_source_keeper(engine, source,
+                           err)) /* another pipeline may hand its records on to us */
+        return false;
     for (size_t i = 0; i < tables->count; i++) {
         const struct table *table = &tables->items[i];
         if (!needs_identity(table))
             continue;
-        if (!has_source_keeper(engine, source, err))
-            return false;
         struct keeper_ref ref = {engine->source_schema, engine->slot};
         if (!source_keeper_identity_full(source, &ref, table->schema, table->name, timeout_ms, err))
             return false;
@@ -115,9 +148,7 @@ bool engine_identified(struct engine *engine, struct conn *source, struct table_
 
 bool engine_is_insert_only(const struct table_list *tables, const struct table *table)
 {
-    const struct table *root =
-        table->root_name ? table_list_find(tables, table->root_schema, table->root_name) : NULL;
-    return table->persistence == 'p' && !publication_has_identity(tables, root ? root : table);
+    return table->kind == 'r' && table->persistence == 'p' && !table->has_identity;
 }
 
 /* --- publishing --- */
@@ -170,7 +201,6 @@ bool engine_publish(struct engine *engine, struct conn *source, struct table_lis
 struct published {
     const struct table_list *tables;
     const bool *is_carried;
-    bool is_users_own;
     bool lacks_some;
 };
 
@@ -179,8 +209,8 @@ static bool is_published(const struct table *table, void *arg)
     struct published *published = arg;
     size_t at = (size_t)(table - published->tables->items);
     if (table->persistence == 'u' || published->is_carried[at] ||
-        (table->kind == 'p' && (table->is_partition || published->is_users_own)))
-        return true; /* of roots that come with others their leaves decide */
+        table->kind == 'p') /* their leaves decide */
+        return true;
     log_info("%s.%s is not published yet", table->schema, table->name);
     published->lacks_some = true;
     return false;
@@ -200,8 +230,7 @@ bool engine_filter_published(struct engine *engine, struct conn *source, struct 
         return true;
     if (!publication_carries(source, names, tables, &is_carried, err))
         return false;
-    struct published published = {
-        .is_carried = is_carried, .is_users_own = is_users_own(engine), .tables = tables};
+    struct published published = {.is_carried = is_carried, .tables = tables};
     table_list_filter(tables, is_published, &published);
     *ret_lacks_some = published.lacks_some;
     return true;

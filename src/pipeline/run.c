@@ -74,7 +74,7 @@ static bool retry(struct engine *engine, bool (*stage)(struct engine *, struct e
 {
     *err = (struct err){0};
     while (!stage(engine, err))
-        if (!engine_reconnect(engine, err))
+        if (engine->newcomer || !engine_reconnect(engine, err))
             return false;
     return true;
 }
@@ -90,8 +90,40 @@ static bool finish_copy(struct engine *engine, struct err *err)
 {
     if (engine->pipeline.phase == KEEPER_FOLLOWING)
         return true;
+    if (!engine->tools.pg_dump && /* not looked for while nothing was to be copied */
+        !schema_tools_find(engine->settings->pg_bindir, engine->source_version,
+                           engine->target_version, &engine->tools, err))
+        return false;
     return engine_copy(engine, err) && retry(engine, reload, err) && retry(engine, catch_up, err) &&
-           engine_keys(engine, err);
+           engine_keys(engine, err) && retry(engine, reload, err);
+}
+
+/* Copies what is to be copied, then follows. False with engine->newcomer: a relation has come that
+ * the keeper does not know. */
+static bool copy_and_follow(struct run *run, struct err *err)
+{
+    struct engine *engine = &run->engine;
+    if (!finish_copy(engine, err))
+        return false;
+    atomic_store(&run->is_copied, true);
+    metrics_set(engine->metrics, METRIC_PHASE, METRICS_FOLLOWING);
+    log_info("following");
+    return (engine->until || retry(engine, find_until, err)) &&
+           engine_follow(engine, engine->until, err);
+}
+
+/* Both are tried again when a connection is lost meanwhile. */
+static bool take_in(struct engine *engine, struct err *err)
+{
+    uint32_t newcomer = engine->newcomer;
+    *err = (struct err){0};
+    while (!engine_take_in(engine, err)) {
+        engine->newcomer = 0; /* or the next try would not wait */
+        if (!engine_reconnect(engine, err))
+            return false;
+        engine->newcomer = newcomer;
+    }
+    return true;
 }
 
 static bool run_stages(struct run *run, struct err *err)
@@ -103,13 +135,9 @@ static bool run_stages(struct run *run, struct err *err)
         return false;
     engine->has_started = true;
     run->control = control_start(engine);
-    if (!finish_copy(engine, err))
-        return false;
-    atomic_store(&run->is_copied, true);
-    metrics_set(engine->metrics, METRIC_PHASE, METRICS_FOLLOWING);
-    log_info("following");
-    if (!retry(engine, find_until, err) || !engine_follow(engine, engine->until, err))
-        return false;
+    while (!copy_and_follow(run, err))
+        if (!engine->newcomer || !take_in(engine, err))
+            return false;
     return retry(engine, engine_sequences, err);
 }
 
@@ -239,6 +267,7 @@ static void run_release(struct run *run)
     keeper_pipeline_release(&engine->pipeline);
     schema_tools_release(&engine->tools);
     free(engine->restless);
+    free(engine->strangers);
     free(engine->slot);
     free(engine->publication);
     free(engine->inserts_publication);

@@ -2,8 +2,10 @@
  * are brought in step with what is selected. Engine thread.
  *
  * Invariant: with a copy, a table that has come is copied before it is followed (copy.c). Without
- * one it may join only when it is empty while its writers are locked out: what it held before it
- * was published would never reach the target. */
+ * one it may join only when it is empty while its writers are locked out, or was made as a
+ * partition of a published table: what it held before it was published would never reach the
+ * target. A table that was taken out of the publication and put back has missed changes: it counts
+ * as one that has come. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,9 @@ struct step {
     struct keeper_tables kept;
     bool *is_carried; /* by the publications, before they are brought in step */
     bool *is_late;    /* holds rows from before it could be published */
+    bool *is_looked_at;
+    char *snapshot; /* S and L of those that were looked at and are empty */
+    uint64_t end_lsn;
 };
 
 static void step_release(struct step *step)
@@ -35,6 +40,8 @@ static void step_release(struct step *step)
     keeper_tables_release(&step->kept);
     free(step->is_carried);
     free(step->is_late);
+    free(step->is_looked_at);
+    free(step->snapshot);
 }
 
 /* For an error text: the first few of the tables that are marked, and how many more. Owned. */
@@ -79,19 +86,34 @@ static bool is_new(const struct step *step, size_t i)
     return table->kind == 'r' && !keeper_table_find(&step->kept, table->oid);
 }
 
+/* Why a table that was followed is so no more; NULL: it still is. */
+static const char *why_gone(const struct step *step, const struct keeper_table *kept)
+{
+    const struct table *table = table_list_find_oid(&step->tables, kept->oid);
+    if (!table)
+        return "is gone from the source or not selected any more: it is not followed";
+    if (table->persistence == 'p' && !step->is_carried[table - step->tables.items])
+        return "was taken out of the publication: changes since then are lost";
+    return NULL;
+}
+
+/* Not before the stream has passed the copy's end: until then their S and L judge its changes. */
 static bool forget_gone(struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
     AUTO(str_free) char *patterns = selection_text(engine->settings);
-    for (size_t i = 0; i < step->kept.count; i++) {
+    for (size_t i = 0; i < step->kept.count && engine->pipeline.consistent_from; i++) {
         const struct keeper_table *kept = &step->kept.items[i];
-        if (table_list_find_oid(&step->tables, kept->oid))
+        const char *why = why_gone(step, kept);
+        if (!why)
             continue;
-        log_warn("%s.%s is gone from the source or not selected any more: it is not followed",
-                 kept->schema, kept->name);
+        log_warn("%s.%s %s", kept->schema, kept->name, why);
         if (!keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err))
             return false;
     }
+    keeper_tables_release(&step->kept);
+    if (!keeper_tables(engine->keeper, &engine->ref, &step->kept, err))
+        return false;
     return strcmp(engine->pipeline.patterns, patterns) == 0 ||
            keeper_set_patterns(engine->keeper, &engine->ref, patterns, err);
 }
@@ -109,6 +131,7 @@ static bool step_open(struct step *step, struct err *err)
         !publication_carries(step->source, names, &step->tables, &step->is_carried, err))
         return false;
     step->is_late = flags_new(step);
+    step->is_looked_at = flags_new(step);
     return true;
 }
 
@@ -148,10 +171,6 @@ static bool step_with_copy(struct step *step, struct err *err)
     if (!refuse_filled(step, err))
         return false;
     log_info("%zu tables have come since: copying them", count);
-    schema_tools_release(&engine->tools);
-    if (!schema_tools_find(engine->settings->pg_bindir, engine->source_version,
-                           engine->target_version, &engine->tools, err))
-        return false;
     engine->pipeline.phase = KEEPER_SLOT;
     return keeper_set_phase(engine->keeper, &engine->ref, KEEPER_SLOT, err);
 }
@@ -177,26 +196,96 @@ static bool refuse_missing(const struct step *step, struct err *err)
                          "--excluded-tables");
 }
 
-/* In the transaction that publishes them: locks those that join against writers, then looks. */
+/* Made as a partition of a table that is published: all its rows are in the stream. (One that was
+ * attached has another transaction in its rows of pg_inherits and of pg_type.) */
+static bool was_born_partition(struct step *step, const struct table *table, bool *ret_was,
+                               struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT FROM pg_catalog.pg_class c"
+                          " JOIN pg_catalog.pg_type t ON t.oid = c.reltype"
+                          " JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid"
+                          " WHERE c.oid = %u AND c.relispartition AND i.xmin = t.xmin",
+                          table->oid);
+    if (!conn_query(step->source, sql, &rows, err))
+        return false;
+    *ret_was = rows_count(rows) > 0;
+    return true;
+}
+
+/* Whether its rows must be looked at before it may join. */
+static bool must_be_empty(struct step *step, size_t i, bool *ret_must, struct err *err)
+{
+    const struct table *table = &step->tables.items[i];
+    bool was_born = false;
+    *ret_must = false;
+    if (table->kind != 'r' || table->persistence != 'p' || (step->is_carried[i] && step->is_first))
+        return true;
+    if (!step->is_carried[i]) {
+        *ret_must = true;
+        return true;
+    }
+    if (!is_new(step, i))
+        return true;
+    if (table->is_partition && !was_born_partition(step, table, &was_born, err))
+        return false;
+    *ret_must = !was_born;
+    return true;
+}
+
+/* Locks it against writers, then looks. One that somebody else holds for long counts as filled, as
+ * one does whose namesake on the target holds rows: of a table that is no more. */
+static bool look_locked(struct step *step, size_t i, struct err *err)
+{
+    const struct table *table = &step->tables.items[i];
+    const struct table *to = table_list_find(&step->target, table->schema, table->name);
+    struct err why = {0};
+    if (!step->is_first && to && !has_rows(step->engine->keeper, to, &step->is_late[i], err))
+        return false;
+    if (step->is_late[i])
+        return true;
+    if (!conn_exec(step->source, "SAVEPOINT look", err))
+        return false;
+    step->is_looked_at[i] = true;
+    if (conn_execf(step->source, &why, "LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE",
+                   table->schema, table->name) &&
+        has_rows(step->source, table, &step->is_late[i], &why))
+        return true;
+    if (strcmp(why.sqlstate, "55P03") != 0) {
+        (void)err_copy(err, &why);
+        return err_wrap(err, "could not publish %s.%s", table->schema, table->name);
+    }
+    step->is_late[i] = true;
+    return conn_exec(step->source, "ROLLBACK TO look", err);
+}
+
+/* In the transaction that publishes them. */
 static bool find_late(struct step *step, struct err *err)
 {
     bool has_some = false;
     for (size_t i = 0; i < step->tables.count; i++) {
-        const struct table *table = &step->tables.items[i];
-        if (table->kind != 'r' || table->persistence != 'p' || step->is_carried[i])
-            continue;
-        if (!conn_execf(step->source, err, "LOCK TABLE ONLY %I.%I IN SHARE ROW EXCLUSIVE MODE",
-                        table->schema, table->name) ||
-            !has_rows(step->source, table, &step->is_late[i], err))
-            return err_wrap(err, "could not publish %s.%s", table->schema, table->name);
+        bool must = false;
+        if (!must_be_empty(step, i, &must, err) || (must && !look_locked(step, i, err)))
+            return false;
         has_some = has_some || step->is_late[i];
     }
+    /* What was written to them until now is visible, and nobody writes: S and L of those that join
+     */
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query(step->source,
+                    "SELECT pg_catalog.pg_current_snapshot(),"
+                    " pg_catalog.pg_current_wal_insert_lsn()",
+                    &rows, err))
+        return false;
+    str_set(&step->snapshot, str_dup(rows_text(rows, 0, 0)));
+    step->end_lsn = rows_lsn(rows, 0, 1);
     if (!has_some)
         return true;
     AUTO(str_free) char *names = names_of(step, step->is_late);
     (void)err_set(err, ERR_CONFIG,
                   "tables hold rows from before they were published, which would never reach the "
-                  "target: %.500s",
+                  "target, or are locked: %.500s",
                   names);
     (void)err_hint(err, "copy them as well with mode snapshot_and_replication, or leave them out "
                         "with --excluded-tables");
@@ -207,13 +296,8 @@ static bool find_late(struct step *step, struct err *err)
     return true;
 }
 
-static bool is_in_time(const struct table *table, void *arg)
-{
-    const struct step *step = arg;
-    return !step->is_late[table - step->tables.items];
-}
-
-/* Nothing of their stream is skipped: L is 0. Their columns are compared with the target's. */
+/* Of those that were published all along nothing of their stream is skipped: L is 0. Their columns
+ * are compared with the target's. */
 static bool record_followed(const struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
@@ -225,33 +309,40 @@ static bool record_followed(const struct step *step, struct err *err)
             .target_oid = to ? to->oid : 0,
             .schema = table->schema,
             .name = table->name,
-            .snapshot = (char[]){"1:1:"},
+            .snapshot = step->is_looked_at[i] ? step->snapshot : (char[]){"1:1:"},
+            .end_lsn = step->is_looked_at[i] ? step->end_lsn : 0,
             .signature = (char[]){""},
             .is_insert_only = engine_is_insert_only(&step->tables, table),
         };
-        if (is_new(step, i) && !keeper_plan_table(engine->keeper, &engine->ref, &plan, 0, err))
+        if (is_new(step, i) && !step->is_late[i] &&
+            !keeper_plan_table(engine->keeper, &engine->ref, &plan, 0, err))
             return false;
     }
     return keeper_finish_tables(engine->keeper, &engine->ref, err);
 }
 
+/* Late tables that our publication does not carry stay out of it; of the others the applier leaves
+ * the changes out. */
 static bool publish_in_time(struct step *step, struct err *err)
 {
-    struct engine *engine = step->engine;
-    if (!conn_execf(step->source, err, "BEGIN; SET LOCAL lock_timeout = %d",
-                    (int)engine->settings->identity_lock_timeout_ms) ||
-        !find_late(step, err))
-        return false;
-    table_list_filter(&step->tables, is_in_time, step);
-    return engine_publish_tables(engine, step->source, &step->tables, err) &&
-           conn_exec(step->source, "COMMIT", err);
+    struct table_list in_time = {
+        .items = mem_alloc((step->tables.count + 1) * sizeof(*step->tables.items))};
+    for (size_t i = 0; i < step->tables.count; i++) /* shallow copies: the names stay the step's */
+        if (!step->is_late[i] || step->is_carried[i])
+            in_time.items[in_time.count++] = step->tables.items[i];
+    bool is_good = engine_publish_tables(step->engine, step->source, &in_time, err);
+    free(in_time.items);
+    return is_good;
 }
 
+/* Recorded before the locks go: their writers find them followed. */
 static bool step_without_copy(struct step *step, struct err *err)
 {
-    bool is_ours = step->engine->settings->publication_name[0] == '\0';
-    return refuse_missing(step, err) && (!is_ours || publish_in_time(step, err)) &&
-           record_followed(step, err);
+    return refuse_missing(step, err) &&
+           conn_execf(step->source, err, "BEGIN; SET LOCAL lock_timeout = %d",
+                      (int)step->engine->settings->identity_lock_timeout_ms) &&
+           find_late(step, err) && record_followed(step, err) && publish_in_time(step, err) &&
+           conn_exec(step->source, "COMMIT", err);
 }
 
 bool engine_step(struct engine *engine, bool is_first, struct err *err)
@@ -261,4 +352,60 @@ bool engine_step(struct engine *engine, bool is_first, struct err *err)
         return false;
     return engine->settings->mode == MODE_REPLICATION ? step_without_copy(&step, err)
                                                       : step_with_copy(&step, err);
+}
+
+/* --- strangers: relations of the stream that the keeper does not know --- */
+
+static enum stranger judge_stranger(const struct engine *engine, uint32_t oid)
+{
+    for (size_t i = 0; i < engine->stranger_count; i++)
+        if (engine->strangers[i].oid == oid)
+            return engine->strangers[i].is_skipped ? STRANGER_SKIPPED : STRANGER_APPLIED;
+    return STRANGER_NEW;
+}
+
+enum stranger engine_stranger(struct engine *engine, uint32_t oid)
+{
+    enum stranger judgement = judge_stranger(engine, oid);
+    if (judgement == STRANGER_NEW)
+        engine->newcomer = oid;
+    return judgement;
+}
+
+/* One that is there but was not taken in is not ours to follow; one that is gone is judged by the
+ * snapshot of the schema copy, and applied by its name. */
+static bool note_stranger(struct engine *engine, uint32_t oid, struct err *err)
+{
+    AUTO(conn_free) struct conn *source = NULL;
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c"
+                          " WHERE c.oid = %u AND c.relkind = 'r'",
+                          oid);
+    if (!engine_connect(engine, true, "prepare", &source, err) ||
+        !conn_query(source, sql, &rows, err))
+        return false;
+    bool is_skipped = rows_count(rows) > 0;
+    if (is_skipped)
+        log_warn("changes of %s, which is not followed, are left out", rows_text(rows, 0, 0));
+    engine->strangers =
+        mem_resize(engine->strangers, engine->stranger_count + 1, sizeof(*engine->strangers));
+    engine->strangers[engine->stranger_count++] =
+        (struct known_stranger){.oid = oid, .is_skipped = is_skipped};
+    return true;
+}
+
+bool engine_take_in(struct engine *engine, struct err *err)
+{
+    AUTO(keeper_tables_release) struct keeper_tables kept = KEEPER_TABLES_INIT;
+    uint32_t oid = engine->newcomer;
+    if (!engine_step(engine, false, err) ||
+        !keeper_tables(engine->keeper, &engine->ref, &kept, err))
+        return false;
+    bool is_to_come = engine->pipeline.phase == KEEPER_SLOT && engine->to_come != oid;
+    engine->to_come = oid;
+    if (!is_to_come && !keeper_table_find(&kept, oid) && !note_stranger(engine, oid, err))
+        return false;
+    engine->newcomer = 0;
+    return true;
 }

@@ -45,18 +45,56 @@ bool publication_make(struct conn *source, const char *publication, bool is_inse
     *ret_made = true;
     return conn_execf(source, err,
                       "CREATE PUBLICATION %I WITH (publish = '%s',"
-                      " publish_via_partition_root = false)",
+                      " publish_via_partition_root = false);"
+                      " COMMENT ON PUBLICATION %I IS 'trunkline publication'",
                       publication,
-                      is_inserts_only ? "insert, truncate" : "insert, update, delete, truncate") ||
+                      is_inserts_only ? "insert, truncate" : "insert, update, delete, truncate",
+                      publication) ||
            err_wrap(err, "could not create publication \"%s\"", publication);
+}
+
+bool publication_is_ours(struct conn *source, const char *publication, bool *ret_is_ours,
+                         struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {publication};
+    if (!conn_query_params(source,
+                           "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1 AND"
+                           " pg_catalog.obj_description(oid, 'pg_publication') ="
+                           " 'trunkline publication'",
+                           1, params, &rows, err))
+        return err_wrap(err, "could not look for publication \"%s\"", publication);
+    *ret_is_ours = rows_count(rows) > 0;
+    return true;
 }
 
 bool publication_drop(struct conn *source, const char *publication, bool *ret_dropped,
                       struct err *err)
 {
-    return publication_look(source, publication, ret_dropped, err) &&
-           (conn_execf(source, err, "DROP PUBLICATION IF EXISTS %I", publication) ||
-            err_wrap(err, "could not drop publication \"%s\"", publication));
+    if (!publication_is_ours(source, publication, ret_dropped, err))
+        return false;
+    return !*ret_dropped || conn_execf(source, err, "DROP PUBLICATION %I", publication) ||
+           err_wrap(err, "could not drop publication \"%s\"", publication);
+}
+
+bool publication_is_intact(struct conn *source, const char *publication, bool is_inserts_only,
+                           bool *ret_is_intact, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free)
+    char *sql = str_fmt(
+        "SELECT p.pubinsert AND p.pubtruncate AND NOT p.pubviaroot AND NOT p.puballtables"
+        " AND p.pubupdate <> $2::bool AND p.pubdelete <> $2::bool%s"
+        " FROM pg_catalog.pg_publication p WHERE p.pubname = $1",
+        conn_version(source) < 150000
+            ? ""
+            : " AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid"
+              "   AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL))");
+    const char *params[] = {publication, is_inserts_only ? "true" : "false"};
+    if (!conn_query_params(source, sql, 2, params, &rows, err))
+        return err_wrap(err, "could not read publication \"%s\"", publication);
+    *ret_is_intact = rows_count(rows) > 0 && rows_bool(rows, 0, 0);
+    return true;
 }
 
 bool publication_is_publishable(const struct table *table)
@@ -64,10 +102,18 @@ bool publication_is_publishable(const struct table *table)
     return !table->is_partition && table->persistence == 'p';
 }
 
-bool publication_has_identity(const struct table_list *tables, const struct table *table)
+static bool has_primary_key(const struct table *table)
 {
-    if (table->kind == 'r')
-        return table->has_identity;
+    for (size_t i = 0; i < table->column_count; i++)
+        if (table->columns[i].is_primary_key)
+            return true;
+    return false;
+}
+
+bool publication_is_safe_root(const struct table_list *tables, const struct table *table)
+{
+    if (!has_primary_key(table))
+        return false;
     for (size_t i = 0; i < tables->count; i++) {
         const struct table *leaf = &tables->items[i];
         if (leaf->kind == 'r' && leaf->root_name && strcmp(leaf->root_name, table->name) == 0 &&
@@ -140,12 +186,18 @@ static void put_member(const struct step *step, const char *verb, char kind, con
               kind == 'p' ? "" : "ONLY ", schema, table);
 }
 
-/* Which of the two a table belongs to: 0, 1, or -1. */
+/* Which of the two a table belongs to: 0, 1, or -1. A leaf goes by itself where its root cannot. */
 static int place_of(const struct table_list *tables, const struct table *table, bool with_inserts)
 {
-    if (!publication_is_publishable(table))
+    if (table->persistence != 'p')
         return -1;
-    if (publication_has_identity(tables, table))
+    if (table->is_partition) {
+        const struct table *root = table_list_find(tables, table->root_schema, table->root_name);
+        bool is_alone = table->kind == 'r' && table->has_identity &&
+                        !(root && publication_is_safe_root(tables, root));
+        return is_alone ? 0 : -1;
+    }
+    if (table->kind == 'p' ? publication_is_safe_root(tables, table) : table->has_identity)
         return 0;
     return with_inserts ? 1 : -1;
 }

@@ -26,10 +26,19 @@ bool publication_look(struct conn *source, const char *publication, bool *ret_ex
 bool publication_make(struct conn *source, const char *publication, bool is_inserts_only,
                       bool *ret_made, struct err *err);
 
-/* Whether the whole of a table (a root with all its leaves) has identity; NULL: false. Only the
- * topmost tables that have changes in the WAL are published: a root brings its leaves. */
+/* Whether a partitioned table may be published as a whole: it has a primary key, so that leaves to
+ * come have one, and all that are there have identity. Else its leaves go one by one: an UPDATE of
+ * a leaf without identity must not fail on the source because of us. */
 bool publication_is_publishable(const struct table *table);
-bool publication_has_identity(const struct table_list *tables, const struct table *table);
+bool publication_is_safe_root(const struct table_list *tables, const struct table *table);
+
+/* Whether it bears our mark: only then it is changed or dropped. */
+bool publication_is_ours(struct conn *source, const char *publication, bool *ret_is_ours,
+                         struct err *err);
+
+/* Whether it still publishes what publication_make() said, without row filters and column lists. */
+bool publication_is_intact(struct conn *source, const char *publication, bool is_inserts_only,
+                           bool *ret_is_intact, struct err *err);
 
 /* Makes both publications carry the publishable tables of the list and nothing else, in one
  * transaction: tables with identity the one, if with_inserts the rest the other. *ret_added gets

@@ -35,17 +35,14 @@ static enum preview_changes changes_of(const struct preview_reading *reading,
                                        const struct table *table)
 {
     const struct preview *preview = reading->preview;
-    const struct table *root =
-        table->root_name ? table_list_find(&preview->tables, table->root_schema, table->root_name)
-                         : table;
     if (!preview->slot_name)
         return CHANGES_NONE;
     if (table->persistence == 'u')
         return CHANGES_UNLOGGED;
     if (reading->is_carried && !reading->is_carried[table - preview->tables.items])
         return CHANGES_UNPUBLISHED;
-    if (reading->is_carried ? table->has_identity
-                            : root && publication_has_identity(&preview->tables, root))
+    if (table->has_identity ||
+        (table->kind == 'p' && publication_is_safe_root(&preview->tables, table)))
         return CHANGES_ALL;
     switch (preview->settings->tables_without_identity) {
     case WITHOUT_IDENTITY_ERROR:
@@ -53,9 +50,9 @@ static enum preview_changes changes_of(const struct preview_reading *reading,
     case WITHOUT_IDENTITY_INSERT_ONLY:
         return CHANGES_INSERT_ONLY;
     case WITHOUT_IDENTITY_FULL:
-        return table->has_identity ? CHANGES_ALL : CHANGES_FULL;
+        return CHANGES_FULL;
     }
-    return table->has_identity ? CHANGES_INSERT_ONLY : CHANGES_REFUSED;
+    return CHANGES_REFUSED;
 }
 
 static enum preview_rows rows_of(const struct preview_reading *reading, const struct table *table)

@@ -433,3 +433,118 @@ def test_a_table_that_comes_is_named_until_it_is_followed(pipe):
     wait_until(lambda: "public.late has come" in engine.stderr, "the table is named")
     assert "ignored" not in engine.stderr
     engine.stop()
+
+
+PARTITIONED = ("CREATE TABLE p (a int PRIMARY KEY, v text) PARTITION BY RANGE (a);"
+               "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)")
+
+
+def test_a_partition_made_while_it_follows_is_taken_in(pipe):
+    pipe.source.sql(PARTITIONED + "; INSERT INTO p VALUES (1, 'x'); CREATE TABLE q (id int PRIMARY KEY)")
+    engine = pipe.follow()
+    for n in (1, 2):
+        pipe.source.sql(f"CREATE TABLE r{n} PARTITION OF p FOR VALUES FROM ({n}0) TO ({n + 1}0)")
+        pipe.source.sql(f"INSERT INTO p VALUES ({n}1, 'x'), ({n}2, 'y'); INSERT INTO q VALUES ({n})")
+        pipe.source.sql(f"UPDATE p SET v = v || 'z'; DELETE FROM p WHERE a = {n}2")
+        pipe.catch_up(engine)
+        pipe.is_equal()
+    engine.stop()
+    pipe.follow().stop()
+    pipe.is_verified()
+
+
+def test_a_partition_attached_with_rows_is_copied(pipe):
+    pipe.source.sql(PARTITIONED)
+    engine = pipe.follow()
+    pipe.source.sql("CREATE TABLE r (a int PRIMARY KEY, v text);"
+                    "INSERT INTO r SELECT g, 'old' FROM generate_series(20, 29) g;"
+                    "ALTER TABLE p ATTACH PARTITION r FOR VALUES FROM (20) TO (30)")
+    pipe.source.sql("UPDATE p SET v = 'new' WHERE a = 20")
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+
+
+def test_partitions_without_a_copy(pipe):
+    """Made on both sides as a partition: followed. Attached with rows: named and left out."""
+    both(pipe, PARTITIONED)
+    init(pipe)
+    engine = pipe.follow(mode="replication")
+    both(pipe, "CREATE TABLE r PARTITION OF p FOR VALUES FROM (10) TO (20)")
+    pipe.source.sql("INSERT INTO p VALUES (11, 'x')")
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    both(pipe, "CREATE TABLE s (a int PRIMARY KEY, v text)")
+    pipe.source.sql("INSERT INTO s VALUES (20, 'old')")
+    both(pipe, "ALTER TABLE p ATTACH PARTITION s FOR VALUES FROM (20) TO (30)")
+    pipe.source.sql("INSERT INTO p VALUES (21, 'x'), (12, 'y')")
+    pipe.catch_up(engine)
+    assert "not followed: " in engine.stderr and "public.s" in engine.stderr
+    assert pipe.target.sql("SELECT a FROM p ORDER BY 1") == [(11,), (12,)]
+    engine.stop()
+    engine = pipe.follow(mode="replication")
+    pipe.source.sql("UPDATE p SET v = 'z'")
+    pipe.catch_up(engine)
+    assert pipe.target.sql("SELECT a, v FROM p ORDER BY 1") == [(11, "z"), (12, "z")]
+    engine.stop()
+
+
+@pytest.mark.parametrize("how", ["init", "run"])
+def test_a_leaf_without_a_key_never_fails_on_the_source(pipe, how):
+    pipe.source.sql(TABLE + "; CREATE TABLE p (a int, v text) PARTITION BY RANGE (a)")
+    engine = pipe.follow() if how == "run" else init(pipe)
+    pipe.source.sql("CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
+                    "INSERT INTO p VALUES (1, 'x'); UPDATE p SET v = 'y'")
+    if how == "run":
+        engine.stop()
+
+
+def test_init_again_does_not_let_tables_in_that_hold_rows(pipe):
+    both(pipe, TABLE)
+    init(pipe)
+    both(pipe, "CREATE TABLE late (id int PRIMARY KEY)")
+    pipe.source.sql("INSERT INTO late VALUES (1)")
+    init(pipe)
+    assert published(pipe) == {"t"}
+
+
+def test_a_publication_of_somebody_else_is_left_alone(pipe):
+    both(pipe, TABLE)
+    pipe.source.sql(f"CREATE PUBLICATION {pipe.slot} FOR TABLE t")
+    assert "was not made by trunkline" in init(pipe, CONFIGURATION).stderr
+    pipe.follow(publication_name=pipe.slot).stop()
+    assert pipe.tear_down().code == ENDED
+    assert ("publication", pipe.slot) in source_state(pipe)
+
+
+@pytest.mark.parametrize("change", ["SET (publish = 'insert')", "DROP TABLE t"])
+def test_a_publication_that_was_altered_is_noticed(pipe, change):
+    pipe.source.sql(TABLE + "; INSERT INTO t VALUES (1, 'x')")
+    pipe.follow().stop()
+    pipe.source.admin(f"ALTER PUBLICATION {pipe.slot} {change}")
+    pipe.source.sql("UPDATE t SET v = 'lost'")
+    refused = pipe.run()
+    assert refused.code == CONFIGURATION
+    assert "altered by hand" in refused.stderr or "taken out of the publication" in refused.stderr
+
+
+def test_two_pipelines_need_full_identity(pipe):
+    pipe.source.sql("CREATE TABLE log (v text); INSERT INTO log VALUES ('a')")
+    for slot in (pipe.slot, pipe.slot + "_b"):
+        init(pipe, slot=slot, tables_without_identity="full")
+    assert pipe.tear_down(target=None).code == ENDED
+    pipe.source.sql("UPDATE log SET v = 'b'")
+    assert pipe.tear_down(target=None, slot=pipe.slot + "_b").code == ENDED
+    assert pipe.source.one("SELECT relreplident::text FROM pg_class WHERE relname = 'log'") == "d"
+
+
+def test_tables_of_the_users_publication_that_are_not_selected_are_left_out(pipe):
+    both(pipe, TABLE + "; CREATE TABLE u (id int PRIMARY KEY)")
+    name = pipe.slot + "_mine"
+    pipe.source.sql(f"CREATE PUBLICATION {name} FOR TABLE t, u")
+    engine = pipe.follow(publication_name=name, tables="t")
+    pipe.source.sql("INSERT INTO u VALUES (1); INSERT INTO t VALUES (1, 'x'); TRUNCATE u")
+    pipe.catch_up(engine)
+    assert pipe.target.sql("SELECT id FROM t") == [(1,)]
+    assert pipe.target.one("SELECT count(*) FROM u") == 0
+    engine.stop()
