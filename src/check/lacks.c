@@ -125,19 +125,28 @@ static const char roles_sql[] =
     " JOIN pg_catalog.pg_roles r ON r.oid = u.oid WHERE r.rolname !~ '^pg_'"
     " AND (u.is_owner AND $3::bool OR NOT u.is_owner AND $4::bool) GROUP BY 1 ORDER BY 1";
 
-/* Takes the role as it is there: NULL when it is not, else whether we may act for it. */
-static bool ask_role(const struct check *check, const char *name, bool *ret_exists,
-                     bool *ret_is_usable, struct err *err)
+/* A role as it is on the target. */
+struct role {
+    bool exists;
+    bool is_usable; /* we may act for it */
+    bool is_super;
+};
+
+static bool ask_role(const struct check *check, const char *name, struct role *ret_role,
+                     struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
     const char *params[] = {name, check->target_version >= 160000 ? "SET" : "MEMBER"};
     if (!conn_query_params(check->target,
-                           "SELECT pg_catalog.pg_has_role(oid, $2) FROM pg_catalog.pg_roles"
-                           " WHERE rolname = $1",
+                           "SELECT pg_catalog.pg_has_role(oid, $2), rolsuper"
+                           " FROM pg_catalog.pg_roles WHERE rolname = $1",
                            2, params, &rows, err))
         return false;
-    *ret_exists = rows_count(rows) > 0;
-    *ret_is_usable = *ret_exists && rows_bool(rows, 0, 0);
+    *ret_role = (struct role){.exists = rows_count(rows) > 0};
+    if (ret_role->exists) {
+        ret_role->is_usable = rows_bool(rows, 0, 0);
+        ret_role->is_super = rows_bool(rows, 0, 1);
+    }
     return true;
 }
 
@@ -145,16 +154,16 @@ static bool find_roles(struct check *check, const struct rows *used, struct name
                        struct names *unusable, struct err *err)
 {
     for (int i = 0; i < rows_count(used); i++) {
-        bool exists = false, is_usable = false;
-        if (!ask_role(check, rows_text(used, i, 0), &exists, &is_usable, err))
+        struct role role;
+        if (!ask_role(check, rows_text(used, i, 0), &role, err))
             return false;
         AUTO(str_free) char *name = quote_sql("%I", rows_text(used, i, 0));
         AUTO(str_free) char *create = str_fmt("CREATE ROLE %s", name);
         AUTO(str_free) char *grant = str_fmt("GRANT %s TO %s", name, check->target_role);
-        if (!exists)
+        if (!role.exists)
             names_add(missing, name, create);
-        else if (!is_usable && rows_bool(used, i, 1))
-            names_add(unusable, name, grant);
+        else if (!role.is_usable && rows_bool(used, i, 1))
+            names_add(unusable, name, role.is_super ? NULL : grant); /* never ask for that */
     }
     return true;
 }
@@ -186,6 +195,9 @@ bool check_roles(struct check *check, struct err *err)
                       str_fmt("role %s may not act for owners on the target: %s; everything will "
                               "belong to %s",
                               check->target_role, names_end(&unusable), check->target_role),
-                      str_fmt("%s; -- on the target", buf_text(&unusable.sql)));
+                      unusable.sql.len
+                          ? str_fmt("%s; -- on the target", buf_text(&unusable.sql))
+                          : str_dup("give their objects on the source an owner who is no "
+                                    "superuser, or say --no-owner"));
     return true;
 }

@@ -109,13 +109,14 @@ bool check_schema_usage(struct check *check, struct err *err)
  * with its root. $2: the publications that carry a table already. */
 static const char owners_sql[] =
     "SELECT pg_catalog.string_agg(c.oid::pg_catalog.regclass::text, ', '),"
-    " pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner))"
-    " FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[]) AND NOT c.relispartition"
+    " pg_catalog.quote_ident(o.rolname), o.rolsuper FROM pg_catalog.pg_class c"
+    " JOIN pg_catalog.pg_roles o ON o.oid = c.relowner WHERE c.oid = ANY ($1::oid[]) AND NOT "
+    "c.relispartition"
     " AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')"
     " AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r"
     "  JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
     "  WHERE r.prrelid = c.oid AND p.pubname = ANY ($2::text[]))"
-    " GROUP BY c.relowner ORDER BY 1";
+    " GROUP BY o.oid, 2, 3 ORDER BY 1";
 
 /* The tables for which ownership is needed. Owned; an array's text. */
 static char *owned_oids(const struct check *check)
@@ -148,8 +149,12 @@ bool check_owners(struct check *check, struct err *err)
         check_error(check, "owner",
                     str_fmt("role %s may not publish %s on the source: it is not its owner",
                             check->source_role, rows_text(rows, i, 0)),
-                    str_fmt("GRANT %s TO %s; -- or use the owner's role", rows_text(rows, i, 1),
-                            check->source_role));
+                    rows_bool(rows, i, 2) /* membership would make our role one too */
+                        ? str_fmt("give them an owner who is no superuser, and grant that role to "
+                                  "%s",
+                                  check->source_role)
+                        : str_fmt("GRANT %s TO %s; -- or use the owner's role",
+                                  rows_text(rows, i, 1), check->source_role));
     return true;
 }
 

@@ -66,8 +66,8 @@ bool check_capacity(struct check *check, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
     if (!conn_query(check->source,
-                    "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity"
-                    "   WHERE backend_type = 'walsender'),"
+                    /* pg_stat_activity hides from a plain role what others' sessions are */
+                    "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication),"
                     " pg_catalog.current_setting('max_wal_senders')::int,"
                     " (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots),"
                     " pg_catalog.current_setting('max_replication_slots')::int",
