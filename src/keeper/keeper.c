@@ -279,6 +279,17 @@ bool keeper_finish_tables(struct conn *conn, const struct keeper_ref *ref, struc
            err_wrap(err, "could not record the copied tables");
 }
 
+bool keeper_restart_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                          struct err *err)
+{
+    return conn_execf(conn, err,
+                      "BEGIN; UPDATE %I.tables SET is_copied = false, parts = -1"
+                      " WHERE slot = %L AND source_oid = %u;"
+                      " DELETE FROM %I.parts WHERE slot = %L AND source_oid = %u; COMMIT",
+                      ref->schema, ref->slot, oid, ref->schema, ref->slot, oid) ||
+           err_wrap(err, "could not forget a copied table");
+}
+
 bool keeper_restart_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err)
 {
     return conn_execf(conn, err,

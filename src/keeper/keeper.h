@@ -165,6 +165,10 @@ bool keeper_set_snapshot(struct conn *conn, const struct keeper_ref *ref, uint32
 /* Forgets what is copied of all tables: they start again. Which ones are ours stays known. */
 bool keeper_restart_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
 
+/* The same for one table. */
+bool keeper_restart_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                          struct err *err);
+
 /* Marks every table whose parts are all done. */
 bool keeper_finish_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
 bool keeper_forget_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,

@@ -86,15 +86,26 @@ static bool is_new(const struct step *step, size_t i)
     return table->kind == 'r' && !keeper_table_find(&step->kept, table->oid);
 }
 
-/* Why a table that was followed is so no more; NULL: it still is. */
-static const char *why_gone(const struct step *step, const struct keeper_table *kept)
+/* Tables that were followed and are not selected any more, or that were out of the publication for
+ * a time (a partition that was detached, somebody's ALTER PUBLICATION): those have missed changes,
+ * and are copied again or, without a copy, looked at like new ones. */
+static bool judge_kept(const struct step *step, const struct keeper_table *kept, struct err *err)
 {
+    struct engine *engine = step->engine;
     const struct table *table = table_list_find_oid(&step->tables, kept->oid);
-    if (!table)
-        return "is gone from the source or not selected any more: it is not followed";
-    if (table->persistence == 'p' && !step->is_carried[table - step->tables.items])
-        return "was taken out of the publication: changes since then are lost";
-    return NULL;
+    bool has_copy = engine->settings->mode != MODE_REPLICATION;
+    if (table && (table->persistence != 'p' || step->is_carried[table - step->tables.items]))
+        return true;
+    if (table && has_copy) {
+        log_warn(
+            "%s.%s was taken out of the publication and has missed changes: it is copied again",
+            kept->schema, kept->name);
+        return keeper_restart_table(engine->keeper, &engine->ref, kept->oid, err);
+    }
+    log_warn("%s.%s %s", kept->schema, kept->name,
+             table ? "was taken out of the publication and has missed changes"
+                   : "is gone from the source or not selected any more: it is not followed");
+    return keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err);
 }
 
 /* Not before the stream has passed the copy's end: until then their S and L judge its changes. */
@@ -102,15 +113,9 @@ static bool forget_gone(struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
     AUTO(str_free) char *patterns = selection_text(engine->settings);
-    for (size_t i = 0; i < step->kept.count && engine->pipeline.consistent_from; i++) {
-        const struct keeper_table *kept = &step->kept.items[i];
-        const char *why = why_gone(step, kept);
-        if (!why)
-            continue;
-        log_warn("%s.%s %s", kept->schema, kept->name, why);
-        if (!keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err))
+    for (size_t i = 0; i < step->kept.count && engine->pipeline.consistent_from; i++)
+        if (!judge_kept(step, &step->kept.items[i], err))
             return false;
-    }
     keeper_tables_release(&step->kept);
     if (!keeper_tables(engine->keeper, &engine->ref, &step->kept, err))
         return false;
@@ -166,11 +171,13 @@ static bool step_with_copy(struct step *step, struct err *err)
     size_t count = 0;
     for (size_t i = 0; i < step->tables.count; i++)
         count += is_new(step, i);
+    for (size_t i = 0; i < step->kept.count; i++)
+        count += !step->kept.items[i].is_copied;
     if (!count)
         return engine_publish_tables(engine, step->source, &step->tables, err);
     if (!refuse_filled(step, err))
         return false;
-    log_info("%zu tables have come since: copying them", count);
+    log_info("%zu tables have come or missed changes: copying them", count);
     engine->pipeline.phase = KEEPER_SLOT;
     return keeper_set_phase(engine->keeper, &engine->ref, KEEPER_SLOT, err);
 }
