@@ -33,7 +33,7 @@ pg2pg:
 test: build-test
 	@scripts/run-tests
 
-# All twenty kills of each kind.
+# All cases of the long lists, all kills.
 test-long: build-test
 	@scripts/run-tests long
 

@@ -15,7 +15,7 @@ NUMBERS = itertools.count(1)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="all kills of the long runs")
+    parser.addoption("--long", action="store_true", help="all cases of the long lists, all kills")
     parser.addoption("--seed", type=int, default=None, help="the seed of random kill times")
 
 
@@ -24,24 +24,43 @@ def pytest_configure(config):
         raise pytest.UsageError(f"{PROGRAM} is not built: run make build-test")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Long cases are not chosen without --long."""
+    if config.getoption("--long"):
+        return
+    chosen = [item for item in items if not item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
 @pytest.fixture(scope="session")
 def worker_name():
     return os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
+def cluster_root():
+    """In memory where there is much of it: making and dropping a test's databases costs a disk more
+    than all the rest."""
+    memory = pathlib.Path("/dev/shm")
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 8 << 30:
+        return memory
+    return pathlib.Path("/tmp")
+
+
 def remove_leftovers():
     """Removes what test processes that were killed have left; their servers died with them."""
-    for path in pathlib.Path("/tmp").glob("trunkline-test-*"):
-        pid = path.name.split("-")[2]
-        if pid.isdigit() and not is_alive(int(pid)):
-            shutil.rmtree(path, ignore_errors=True)
+    for root in ("/tmp", "/dev/shm"):
+        for path in pathlib.Path(root).glob("trunkline-test-*"):
+            pid = path.name.split("-")[2]
+            if pid.isdigit() and not is_alive(int(pid)):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def base_directory():
     """Where clusters live: short (sockets), and reachable by the user who runs them."""
     remove_leftovers()
-    path = pathlib.Path(tempfile.mkdtemp(prefix=f"trunkline-test-{os.getpid()}-", dir="/tmp"))
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"trunkline-test-{os.getpid()}-", dir=cluster_root()))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ import pytest
 
 from harness.cluster import is_alive
 from harness.program import CONFIGURATION, ENDED, FAILED, NOT_FINISHED, Process
+from harness.slices import every
 from harness.wait import wait_until
 
 RUN_SECONDS = 180  # many times what it takes: the machine may have much else to do
@@ -84,7 +85,7 @@ def last_line(process):
 
 
 @pytest.mark.timeout(RUN_SECONDS + 60)
-@pytest.mark.parametrize("options", [(), ("--kill",)])
+@pytest.mark.parametrize("options", every(2, [(), ("--kill",)], first=1))
 def test_a_live_database_is_copied_and_followed_without_a_difference(demo, home, options):
     running = demo(*options).ends(ENDED, RUN_SECONDS)
     said = running.stdout
@@ -131,7 +132,7 @@ def engine_runs(home):
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", [place, servers_run, engine_runs])
+@pytest.mark.parametrize("moment", every(3, [place, servers_run, engine_runs], first=2))
 def test_a_signal_ends_it_and_leaves_nothing(demo, home, moment, how):
     running = demo()
     wait_until(lambda: moment(home), moment.__name__, 60)

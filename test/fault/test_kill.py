@@ -1,6 +1,6 @@
 """kill -9 of the engine, the source and the target at random times, in copy and in follow.
 
-Four kills of each kind by default, twenty with --long; --seed repeats the times of a run."""
+Two kills of each kind by default, twenty with --long; --seed repeats the times of a run."""
 import random
 import time
 
@@ -20,7 +20,7 @@ def times(request):
     if seed is None:
         seed = random.SystemRandom().randrange(10 ** 9)
     print(f"--seed={seed}")
-    return 20 if request.config.getoption("--long") else 4, random.Random(seed)
+    return 20 if request.config.getoption("--long") else 2, random.Random(seed)
 
 
 def at(moment):
