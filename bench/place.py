@@ -99,8 +99,8 @@ class Place:
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="trunkline-bench-"))
         self.directory.chmod(0o755)
-        self.source = Cluster(self.directory / "source", **SETTINGS)
-        self.target = Cluster(self.directory / "target", **{**SETTINGS, "wal_level": "replica"})
+        self.source = Cluster(self.directory / "source", None, **SETTINGS)
+        self.target = Cluster(self.directory / "target", None, **{**SETTINGS, "wal_level": "replica"})
         self.scratch = self.directory / "scratch"
         self.environment = {
             "PATH": f"{BIN}:/usr/bin:/bin",

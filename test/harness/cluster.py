@@ -129,7 +129,7 @@ class Database:
 
     def sql(self, text, *parameters):
         """Runs one statement (several without parameters); returns the rows, if it has any."""
-        return self._execute(OWNER, text, parameters)
+        return self._execute(OWNER if self.cluster.side else "postgres", text, parameters)
 
     def admin(self, text, *parameters):
         """The same as a superuser: other people's sessions, roles, the server's configuration, and
@@ -150,7 +150,8 @@ class Database:
 
 
 class Cluster:
-    """A PostgreSQL server of our own, for one side of pipelines: "source" or "target"."""
+    """A PostgreSQL server of our own, for one side of pipelines: "source" or "target". Without one
+    there are no roles but the superuser's: for measuring beside programs that need one."""
 
     def __init__(self, directory, side="source", **settings):
         self.directory = pathlib.Path(directory)
@@ -194,7 +195,7 @@ class Cluster:
     @property
     def role(self):
         """Whom the program connects as: docs/roles.md makes it."""
-        return f"trunkline_{self.side}"
+        return f"trunkline_{self.side}" if self.side else "postgres"
 
     @property
     def is_running(self):
@@ -249,8 +250,10 @@ class Cluster:
         """An empty database, and in it the program's role with what the manual gives it."""
         server = self.database()
         server.admin(sql.SQL("CREATE DATABASE {} OWNER {} " + options).format(
-            sql.Identifier(name), sql.Identifier(OWNER)))
+            sql.Identifier(name), sql.Identifier(OWNER if self.side else "postgres")))
         server.close()
+        if not self.side:
+            return self.database(name)
         with self.database(name).connect("postgres") as session:
             for statement in roles.statements(self.side, name):
                 try:
