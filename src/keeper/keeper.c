@@ -141,6 +141,20 @@ bool keeper_set_slot(struct conn *conn, const struct keeper_ref *ref, uint64_t l
            err_wrap(err, "could not record the slot");
 }
 
+bool keeper_set_following(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
+                          struct err *err)
+{
+    char text[LSN_TEXT];
+    (void)lsn_format(lsn, text);
+    return conn_execf(conn, err,
+                      "BEGIN; INSERT INTO %I.position (slot, lsn) VALUES (%L, %L)"
+                      " ON CONFLICT (slot) DO UPDATE SET lsn = excluded.lsn;"
+                      " UPDATE %I.pipeline SET phase = 'following', updated_at = now(),"
+                      " consistent_from = greatest(consistent_from, %L) WHERE slot = %L; COMMIT",
+                      ref->schema, ref->slot, text, ref->schema, text, ref->slot) ||
+           err_wrap(err, "could not record the slot");
+}
+
 bool keeper_set_timeline(struct conn *conn, const struct keeper_ref *ref, uint32_t timeline,
                          struct err *err)
 {
@@ -277,6 +291,15 @@ bool keeper_finish_tables(struct conn *conn, const struct keeper_ref *ref, struc
                       "  WHERE p.slot = t.slot AND p.source_oid = t.source_oid)",
                       ref->schema, ref->slot, ref->schema) ||
            err_wrap(err, "could not record the copied tables");
+}
+
+bool keeper_forget_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err)
+{
+    return conn_execf(conn, err,
+                      "BEGIN; DELETE FROM %I.tables WHERE slot = %L;"
+                      " UPDATE %I.pipeline SET consistent_from = NULL WHERE slot = %L; COMMIT",
+                      ref->schema, ref->slot, ref->schema, ref->slot) ||
+           err_wrap(err, "could not forget the tables");
 }
 
 bool keeper_restart_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,

@@ -111,6 +111,11 @@ bool keeper_set_fresh(struct conn *conn, const struct keeper_ref *ref, const cha
 /* The slot exists: stores its start as the position, and the phase. */
 bool keeper_set_slot(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
                      struct err *err);
+
+/* The same for a pipeline without a copy: it follows from there on. One transaction: a phase in
+ * between would be taken for a copy to be finished. */
+bool keeper_set_following(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
+                          struct err *err);
 bool keeper_set_phase(struct conn *conn, const struct keeper_ref *ref, enum keeper_phase phase,
                       struct err *err);
 bool keeper_set_timeline(struct conn *conn, const struct keeper_ref *ref, uint32_t timeline,
@@ -165,7 +170,11 @@ bool keeper_set_snapshot(struct conn *conn, const struct keeper_ref *ref, uint32
 /* Forgets what is copied of all tables: they start again. Which ones are ours stays known. */
 bool keeper_restart_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
 
-/* The same for one table. */
+/* Forgets all tables of a pipeline that has not begun: a start without a copy that was cut off has
+ * recorded them as followed. */
+bool keeper_forget_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
+
+/* Forgets what is copied of one table. */
 bool keeper_restart_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
                           struct err *err);
 

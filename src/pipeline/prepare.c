@@ -184,16 +184,49 @@ static bool refuse_other_target(const struct source_pipeline *init, struct err *
     return err_hint(err, "name another slot, or remove that pipeline with tear-down");
 }
 
-/* Binds what init made to this target; *ret_was_bound: it was bound already. */
-static bool claim(struct engine *engine, struct conn *source, struct source_pipeline *init,
-                  bool *ret_was_bound, struct err *err)
+static bool find_init(struct engine *engine, struct conn *source, struct source_pipeline *init,
+                      struct err *err)
 {
-    bool is_found = false, is_ours = true;
-    if (!source_keeper_find(source, &engine->ref, &is_found, init, err) || !is_found)
-        return is_found || err->kind == ERR_NONE;
-    str_set(&engine->source_schema, str_dup(init->schema));
+    bool is_found = false;
+    if (!source_keeper_find(source, &engine->ref, &is_found, init, err))
+        return false;
+    if (is_found)
+        str_set(&engine->source_schema, str_dup(init->schema));
+    return true;
+}
+
+/* The target had this pipeline's state and lost it: where it stood is not known any more. */
+static bool refuse_forgotten(const struct engine *engine, struct err *err)
+{
+    (void)err_set(err, ERR_CONFIG,
+                  "this target has followed slot \"%s\" before, but holds no position of it",
+                  engine->slot);
+    return err_hint(err, "copy the rows again (mode snapshot_and_replication), or remove the "
+                         "pipeline with tear-down and run init");
+}
+
+/* Before anything is recorded: a second start must not find it and go on. */
+static bool may_begin(struct engine *engine, const struct source_pipeline *init, struct err *err)
+{
+    if (!init->target)
+        return true;
     AUTO(str_free) char *target = target_name(engine, err);
-    *ret_was_bound = init->target != NULL;
+    if (!target)
+        return false;
+    if (strcmp(init->target, target) != 0)
+        return refuse_other_target(init, err);
+    return engine->settings->mode != MODE_REPLICATION || refuse_forgotten(engine, err);
+}
+
+/* Binds what init made to this target, whose keeper knows the pipeline by now: what is bound to a
+ * target that knows nothing has been followed before. */
+static bool claim(struct engine *engine, struct conn *source, const struct source_pipeline *init,
+                  struct err *err)
+{
+    bool is_ours = true;
+    if (!init->slot)
+        return true;
+    AUTO(str_free) char *target = target_name(engine, err);
     return target && source_keeper_claim(source, init, target, &is_ours, err) &&
            (is_ours || refuse_other_target(init, err));
 }
@@ -232,7 +265,8 @@ static bool begin_with_copy(struct engine *engine, struct conn *source,
                             struct err *err)
 {
     bool is_younger = init->published_lsn && init->published_lsn <= slot->confirmed;
-    return publish_first(engine, source, err) &&
+    return keeper_forget_tables(engine->keeper, &engine->ref, err) &&
+           publish_first(engine, source, err) &&
            (slot->exists ? adopt_slot(engine, source, is_younger, err)
                          : create_slot(engine, err)) &&
            fault_point("slot.recorded", err);
@@ -266,16 +300,6 @@ static bool refuse_without_slot(const struct engine *engine, struct err *err)
                     engine->settings->program, engine->slot);
 }
 
-/* The target had this pipeline's state and lost it: where it stood is not known any more. */
-static bool refuse_forgotten(const struct engine *engine, struct err *err)
-{
-    (void)err_set(err, ERR_CONFIG,
-                  "this target has followed slot \"%s\" before, but holds no position of it",
-                  engine->slot);
-    return err_hint(err, "copy the rows again (mode snapshot_and_replication), or remove the "
-                         "pipeline with tear-down and run init");
-}
-
 /* Without a copy the stream is all there is: from the slot's position on, with nothing missing. */
 static bool begin_without_copy(struct engine *engine, struct conn *source,
                                const struct slot_state *slot, const struct source_pipeline *init,
@@ -292,13 +316,11 @@ static bool begin_without_copy(struct engine *engine, struct conn *source,
     if (!engine_step(engine, true, err))
         return false;
     log_info("following from %s's position, without a copy", engine->slot);
-    return keeper_set_slot(engine->keeper, &engine->ref, slot->confirmed, err) &&
-           keeper_set_consistent(engine->keeper, &engine->ref, slot->confirmed, err) &&
-           keeper_set_phase(engine->keeper, &engine->ref, KEEPER_FOLLOWING, err);
+    return keeper_set_following(engine->keeper, &engine->ref, slot->confirmed, err);
 }
 
 static bool make_slot(struct engine *engine, struct conn *source, bool was_known,
-                      const struct source_pipeline *init, bool was_bound, struct err *err)
+                      const struct source_pipeline *init, struct err *err)
 {
     AUTO(slot_state_release) struct slot_state slot = {0};
     bool has_copy = engine->settings->mode != MODE_REPLICATION;
@@ -307,8 +329,6 @@ static bool make_slot(struct engine *engine, struct conn *source, bool was_known
                         FREE_WAIT_MS, err) ||
         !slot_look(source, engine->slot, &slot, err))
         return false;
-    if (!has_copy && was_bound && !was_known)
-        return refuse_forgotten(engine, err);
     return has_copy ? begin_with_copy(engine, source, &slot, init, err)
                     : begin_without_copy(engine, source, &slot, init, err);
 }
@@ -340,17 +360,19 @@ bool engine_prepare(struct engine *engine, struct err *err)
 {
     AUTO(conn_free) struct conn *source = NULL;
     AUTO(source_pipeline_release) struct source_pipeline init = {0};
-    bool is_known = false, was_bound = false;
+    bool is_known = false;
     if (!fault_point("start.checked", err) || !engine_lock(engine, err) ||
         !keeper_migrate(engine->keeper, engine->ref.schema, err) || !load(engine, &is_known, err) ||
         !engine_connect(engine, true, "prepare", &source, err) ||
-        !claim(engine, source, &init, &was_bound, err))
+        !find_init(engine, source, &init, err))
         return false;
     bool was_known = is_known;
-    if (!was_known && !record(engine, &init, err))
+    if (!was_known && !may_begin(engine, &init, err))
+        return false;
+    if ((!was_known && !record(engine, &init, err)) || !claim(engine, source, &init, err))
         return false;
     if (engine->pipeline.phase == KEEPER_CREATED &&
-        !make_slot(engine, source, was_known, &init, was_bound, err))
+        !make_slot(engine, source, was_known, &init, err))
         return false;
     if (!load(engine, &is_known, err) || !engine_look_publications(engine, source, err))
         return false;

@@ -308,6 +308,7 @@ static bool find_late(struct step *step, struct err *err)
 static bool record_followed(const struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
+    uint64_t joined = 0; /* the target is a state of the source from the last such L on */
     for (size_t i = 0; i < step->tables.count; i++) {
         const struct table *table = &step->tables.items[i];
         const struct table *to = table_list_find(&step->target, table->schema, table->name);
@@ -321,11 +322,15 @@ static bool record_followed(const struct step *step, struct err *err)
             .signature = (char[]){""},
             .is_insert_only = engine_is_insert_only(&step->tables, table),
         };
-        if (is_new(step, i) && !step->is_late[i] &&
-            !keeper_plan_table(engine->keeper, &engine->ref, &plan, 0, err))
+        if (!is_new(step, i) || step->is_late[i])
+            continue;
+        joined = MAX_OF(joined, plan.end_lsn);
+        if (!keeper_plan_table(engine->keeper, &engine->ref, &plan, 0, err))
             return false;
     }
-    return keeper_finish_tables(engine->keeper, &engine->ref, err);
+    return keeper_finish_tables(engine->keeper, &engine->ref, err) &&
+           (joined <= engine->pipeline.consistent_from ||
+            keeper_set_consistent(engine->keeper, &engine->ref, joined, err));
 }
 
 /* Late tables that our publication does not carry stay out of it; of the others the applier leaves
