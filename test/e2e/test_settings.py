@@ -5,50 +5,7 @@ import pytest
 
 from harness.program import (CONFIGURATION, ENDED, PROGRAM, Process, clean_environment,
                              json_output)
-
-SNAPSHOT = """\
-# Listener config
-PGSTREAM_POSTGRES_SNAPSHOT_LISTENER_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
-PGSTREAM_POSTGRES_SNAPSHOT_TABLES="*"
-PGSTREAM_POSTGRES_SNAPSHOT_SCHEMA_WORKERS=4
-PGSTREAM_POSTGRES_SNAPSHOT_TABLE_WORKERS=4
-PGSTREAM_POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE=1000
-PGSTREAM_POSTGRES_SNAPSHOT_WORKERS=1
-
-# Processor config
-PGSTREAM_POSTGRES_WRITER_TARGET_URL="postgres://postgres:postgres@localhost:7654?sslmode=disable"
-PGSTREAM_POSTGRES_WRITER_BATCH_SIZE=25
-PGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5s
-"""
-
-REPLICATION = """\
-# Listener config
-PGSTREAM_POSTGRES_LISTENER_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
-PGSTREAM_POSTGRES_REPLICATION_SLOT_NAME=pgstream_tutorial_slot
-
-# Processor config
-PGSTREAM_POSTGRES_WRITER_TARGET_URL="postgres://postgres:postgres@localhost:7654?sslmode=disable"
-PGSTREAM_POSTGRES_WRITER_BATCH_SIZE=25
-PGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5s
-PGSTREAM_POSTGRES_WRITER_SCHEMALOG_STORE_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
-"""
-
-INITIAL_SNAPSHOT = """\
-PGSTREAM_POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED=true
-# URL of the PostgreSQL database we want to snapshot
-PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_STORE_URL="postgres://postgres:postgres@localhost:5432?sslmode=disable"
-# List of tables we want to snapshot. If the tables are not schema qualified, the public schema will be assumed.
-# Wildcards are supported.
-#
-# The following example will snapshot all tables in the `test_schema` and the table `test` from the public schema.
-PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_TABLES="test_schema.* test"
-"""
-
-MORE = """\
-PGSTREAM_POSTGRES_WRITER_DISABLE_TRIGGERS=true
-# Insert on conflict action. Options are update, nothing or error (error is the default behaviour)
-PGSTREAM_POSTGRES_WRITER_ON_CONFLICT_ACTION=update
-"""
+from harness.seed_files import FURTHER, REPLICATION_FILE, SNAPSHOT_FILE, WITH_SNAPSHOT
 
 
 @pytest.fixture
@@ -73,9 +30,9 @@ def printed(program, **options):
 
 
 @pytest.mark.parametrize("text, mode", [
-    (SNAPSHOT, "snapshot"), (REPLICATION, "replication"),
-    (REPLICATION + INITIAL_SNAPSHOT, "snapshot_and_replication"),
-    (REPLICATION + INITIAL_SNAPSHOT + MORE, "snapshot_and_replication")],
+    (SNAPSHOT_FILE, "snapshot"), (REPLICATION_FILE, "replication"),
+    (REPLICATION_FILE + WITH_SNAPSHOT, "snapshot_and_replication"),
+    (REPLICATION_FILE + WITH_SNAPSHOT + FURTHER, "snapshot_and_replication")],
     ids=["snapshot", "replication", "initial snapshot", "everything"])
 def test_the_files_of_the_tutorials_are_read_as_they_are(program, text, mode):
     settings = printed(program, file=text)
@@ -89,11 +46,11 @@ def test_the_files_of_the_tutorials_are_read_as_they_are(program, text, mode):
 
 
 def test_each_value_of_the_tutorials_has_its_origin(program):
-    settings = printed(program, file=SNAPSHOT)
+    settings = printed(program, file=SNAPSHOT_FILE)
     assert settings["tables"] == {
         "value": ["*"], "origin": "my.env:3 PGSTREAM_POSTGRES_SNAPSHOT_TABLES"}
     assert settings["batch_page_size"]["value"] == 1000
-    settings = printed(program, file=REPLICATION + INITIAL_SNAPSHOT + MORE)
+    settings = printed(program, file=REPLICATION_FILE + WITH_SNAPSHOT + FURTHER)
     assert settings["tables"]["value"] == ["test_schema.*", "test"]
     assert settings["slot"]["value"] == "pgstream_tutorial_slot"
     assert settings["initial_snapshot"]["value"] == "true"
@@ -138,7 +95,7 @@ def test_a_yaml_file_with_a_variable(program):
 
 
 def test_every_mistake_is_a_line_of_its_own_on_stderr(program):
-    ended = program("run", file=REPLICATION + "PGSTREAM_POSTGRES_WRITER_BATCH_SIZ=3\n"
+    ended = program("run", file=REPLICATION_FILE + "PGSTREAM_POSTGRES_WRITER_BATCH_SIZ=3\n"
                     "PGSTREAM_KAFKA_SERVERS=a\nPGSTREAM_WEBHOOK_NOTIFIER_WORKER_COUNT=3\n"
                     "TRUNKLINE_SOURCE=postgres://postgres:hunter2@localhost:5432/other\n")
     assert ended.code == CONFIGURATION and ended.stdout == ""
@@ -160,7 +117,7 @@ def test_every_mistake_is_a_line_of_its_own_on_stderr(program):
     ("postgres://postgres:hunter2@localhost:7654/postgres", False),
     ("postgres://postgres:hunter2@elsewhere:5432/postgres", False)])
 def test_the_snapshot_store_is_the_source_or_refused(program, store, is_taken):
-    ended = program("config", "print", file=REPLICATION +
+    ended = program("config", "print", file=REPLICATION_FILE +
                     f"PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_STORE_URL='{store}'\n")
     assert ended.code == (ENDED if is_taken else CONFIGURATION), ended.stderr
     if not is_taken:
