@@ -149,6 +149,18 @@ class Database:
         self._sessions = {}
 
 
+def drop_slot(server, slot):
+    """Whether it is gone. A killed engine's walsender may come to it as late as this."""
+    server.admin("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                 " WHERE slot_name = %s AND active", slot)
+    try:
+        server.admin("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                     " WHERE slot_name = %s AND NOT active", slot)
+    except psycopg.errors.ObjectInUse:
+        return False
+    return not server.admin("SELECT FROM pg_replication_slots WHERE slot_name = %s", slot)
+
+
 class Cluster:
     """A PostgreSQL server of our own, for one side of pipelines: "source" or "target". Without one
     there are no roles but the superuser's: for measuring beside programs that need one."""
@@ -268,15 +280,9 @@ class Cluster:
         for gid, in server.admin("SELECT gid FROM pg_prepared_xacts WHERE database = %s", name):
             with self.database(name).connect("postgres") as inside:
                 inside.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
-        for slot, pid in server.admin(
-                "SELECT slot_name, active_pid FROM pg_replication_slots WHERE database = %s", name):
-            if pid:
-                server.admin("SELECT pg_terminate_backend(%s)", pid)
-            wait_until(lambda: not server.admin("SELECT FROM pg_replication_slots"
-                                                " WHERE slot_name = %s AND active", slot),
-                       f"slot {slot} is free", 10)
-            server.admin("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                         " WHERE slot_name = %s", slot)
+        for slot, in server.admin("SELECT slot_name FROM pg_replication_slots WHERE database = %s",
+                                  name):
+            wait_until(lambda: drop_slot(server, slot), f"slot {slot} is dropped", 10)
         server.admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         server.close()
 
