@@ -7,7 +7,8 @@ import tempfile
 
 import pytest
 
-from harness.cluster import Cluster, is_alive
+from harness import proofs
+from harness.cluster import MAJORS, Cluster, is_alive, programs
 from harness.program import PROGRAM, Pipeline
 from harness.roles import OWNER
 
@@ -16,19 +17,38 @@ NUMBERS = itertools.count(1)
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="all cases of the long lists, all kills")
+    parser.addoption("--slice", action="store_true", help="only what is marked as matrix")
+    parser.addoption("--objects", default=None, help="writes docs/objects.md to this file")
     parser.addoption("--seed", type=int, default=None, help="the seed of random kill times")
 
 
 def pytest_configure(config):
     if not PROGRAM.exists():
         raise pytest.UsageError(f"{PROGRAM} is not built: run make build-test")
+    for side, major in MAJORS.items():
+        if not (programs(major) / "postgres").exists():
+            raise pytest.UsageError(f"no PostgreSQL {major} for the {side}: run "
+                                    f"scripts/fetch-servers {major}")
+
+
+def fits_versions(item):
+    return all(MAJORS[side] in range(low, high + 1)
+               for mark in item.iter_markers("versions")
+               for side, (low, high) in mark.kwargs.items())
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long cases are not chosen without --long."""
-    if config.getoption("--long"):
-        return
-    chosen = [item for item in items if not item.get_closest_marker("long")]
+    """Not chosen are long cases without --long, those of other versions, and with --slice all that
+    is not about versions."""
+    if config.getoption("--objects"):
+        pathlib.Path(config.getoption("--objects")).write_text(proofs.page(items))
+    left_out = {"long"} if not config.getoption("--long") else set()
+    needed = {"matrix"} if config.getoption("--slice") else set()
+    chosen = []
+    for item in items:
+        names = {mark.name for mark in item.iter_markers()}
+        if not names & left_out and needed <= names and fits_versions(item):
+            chosen.append(item)
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 

@@ -75,9 +75,12 @@ struct settings {
     int64_t max_rate;    /* bytes a second of the whole copy; 0: no bound */
     bool no_owner;
     bool no_privileges;
-    bool reset;   /* empty the target's tables first */
-    bool yes;     /* do not ask */
-    bool running; /* status: an engine must hold the lock */
+    bool large_objects;
+    bool no_refresh;
+    bool resumable; /* snapshot: a slot is held until its end */
+    bool reset;     /* empty the target's tables first */
+    bool yes;       /* do not ask */
+    bool running;   /* status: an engine must hold the lock */
 
     int copiers;
     int64_t part_size;
@@ -88,7 +91,9 @@ struct settings {
     int64_t identity_lock_timeout_ms; /* of ALTER TABLE … REPLICA IDENTITY FULL on the source */
     enum disable_triggers disable_triggers;
     enum on_conflict on_conflict;
-    int64_t heartbeat_interval_ms; /* 0: none */
+    bool publish_via_root;
+    int64_t sequence_sync_interval_ms; /* 0: at the end only */
+    int64_t heartbeat_interval_ms;     /* 0: none */
     int group_max_changes;
     int64_t group_max_bytes;
     int64_t group_max_time_ms;
@@ -106,6 +111,7 @@ struct settings {
     enum log_format log_format;
     enum progress_mode progress;
     bool json;
+    bool compare_schema;
 
     int demo_scale;
     bool demo_kill;

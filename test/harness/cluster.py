@@ -16,7 +16,12 @@ from harness import roles
 from harness.roles import OWNER
 from harness.wait import wait_until
 
-BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
+DEBIANS = 15  # the one that Debian has
+SERVERS = pathlib.Path(os.environ.get("TRUNKLINE_SERVERS",
+                                      f"/var/tmp/trunkline-servers-{os.getuid()}"))
+# The versions between which pipelines run in this test run.
+MAJORS = {"source": int(os.environ.get("TEST_SOURCE", DEBIANS)),
+          "target": int(os.environ.get("TEST_TARGET", DEBIANS))}
 PR_SET_PDEATHSIG = 1
 PORTS = range(20000, 32000)  # below the range from which clients are given theirs
 
@@ -36,6 +41,17 @@ SETTINGS = {
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %a: ",
 }
+
+
+def programs(major):
+    """The directory of a version's programs: Debian's, or what scripts/fetch-servers has fetched."""
+    if major == DEBIANS:
+        return pathlib.Path("/usr/lib/postgresql/15/bin")
+    return SERVERS / str(major) / "bin"
+
+
+# The newest of both: its pg_dump reads either server.
+BIN = programs(max(MAJORS.values()))
 
 
 def die_with_parent(how):
@@ -168,6 +184,8 @@ class Cluster:
     def __init__(self, directory, side="source", **settings):
         self.directory = pathlib.Path(directory)
         self.side = side
+        self.major = MAJORS[side or "source"]
+        self.bin = programs(self.major)
         self.data = self.directory / "data"
         self.log = self.directory / "log"
         self.port = free_port()
@@ -178,7 +196,7 @@ class Cluster:
         self.configure()
 
     def _environment(self):
-        return {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
+        return {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
 
     def _initdb(self):
         self.directory.mkdir(mode=0o700, parents=True)
@@ -187,7 +205,7 @@ class Cluster:
             entry = pwd.getpwnam(user)
             os.chown(self.directory, entry.pw_uid, entry.pw_gid)
         subprocess.run(
-            [BIN / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync",
+            [self.bin / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "--no-sync",
              "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"],
             check=True, capture_output=True, cwd=self.directory, env=self._environment(),
             **as_server_user())
@@ -217,7 +235,7 @@ class Cluster:
         """Starts the server and waits until it takes connections."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "postgres", "-D", self.data], stdin=subprocess.DEVNULL, stdout=log,
+                [self.bin / "postgres", "-D", self.data], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd=self.directory, env=self._environment(),
                 preexec_fn=die_with_parent(signal.SIGQUIT), **as_server_user())
         wait_until(self._takes_connections, "the server takes connections", 60)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import urllib.request
 
-from harness.cluster import die_with_parent
+from harness.cluster import BIN, DEBIANS, MAJORS, die_with_parent
 from harness.compare import differences
 from harness.wait import wait_until
 
@@ -18,9 +18,12 @@ ENDED, FAILED, CONFIGURATION, NOT_FINISHED = 0, 1, 2, 3
 
 
 def clean_environment(**more):
-    """Ours without what would steer the program or libpq."""
+    """Ours without what would steer the program or libpq; with the client programs of the versions
+    under test, where it would not find them by itself."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("TRUNKLINE_", "PG"))}
+    if max(MAJORS.values()) != DEBIANS:
+        kept["PATH"] = f"{BIN}:{kept['PATH']}"
     return {**kept, **more}
 
 
