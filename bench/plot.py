@@ -1,4 +1,5 @@
-"""The results as an SVG picture: ratios against their goals, memory against its bound."""
+"""The results as SVG pictures: ratios against their goals, memory against its bound, growth."""
+import math
 import statistics
 from xml.sax.saxutils import escape
 
@@ -28,6 +29,17 @@ class Picture:
     def dot(self, x, y):
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="white"'
                           f' stroke="{INK}"/>')
+
+    def curve(self, points, color):
+        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self.parts.append(f'<polyline points="{joined}" fill="none" stroke="{color}"'
+                          ' stroke-width="2"/>')
+        for x, y in points:
+            self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}"/>')
+
+    def level(self, y, left, right, color, dashes="none"):
+        self.parts.append(f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"'
+                          f' stroke="{color}" stroke-dasharray="{dashes}"/>')
 
     def done(self):
         return "\n".join(self.parts + ["</svg>", ""])
@@ -85,4 +97,80 @@ def draw(figures, facts):
     picture.text(20, height - 14, f"{facts['date']}, {facts['postgresql']}, "
                  f"{facts['processors']} processors ({facts['processor']}); dashed: must reach;"
                  " circles: single rounds", color=FAINT, size=11)
+    return picture.done()
+
+
+# --- growth ---
+
+GRAPH_TOP, GRAPH_HEIGHT, GRAPH_WIDTH = 84, 240, 360
+
+
+class Graph:
+    """One set of axes; a logarithmic one spans whole decades."""
+
+    def __init__(self, picture, left, xs, most, lowest, title):
+        self.picture, self.left = picture, left
+        self.is_wide = max(xs) / min(xs) > 20
+        self.first, self.last = min(xs), max(xs)
+        self.is_steep = lowest is not None
+        self.low = 10 ** math.floor(math.log10(lowest)) if self.is_steep else 0
+        self.high = 10 ** math.ceil(math.log10(most)) if self.is_steep else most * 1.1
+        picture.text(left, GRAPH_TOP - 16, title, size=14)
+        picture.level(GRAPH_TOP + GRAPH_HEIGHT, left, left + GRAPH_WIDTH, INK)
+        for x in xs:
+            picture.text(self.x(x), GRAPH_TOP + GRAPH_HEIGHT + 18, short(x), "middle", FAINT, 11)
+        for y in self.marks():
+            picture.level(self.y(y), left, left + GRAPH_WIDTH, "#dddddd")
+            picture.text(left - 6, self.y(y) + 4, f"{y:g}", "end", FAINT, 11)
+
+    def marks(self):
+        if self.is_steep:
+            return [self.low * 10 ** i for i in range(round(math.log10(self.high / self.low)) + 1)]
+        step = 10 ** math.floor(math.log10(self.high))
+        step = next(part for part in (step, step / 2, step / 5) if self.high / part >= 3)
+        return [step * i for i in range(int(self.high / step) + 1)]
+
+    def x(self, value):
+        share = (math.log(value / self.first) / math.log(self.last / self.first) if self.is_wide
+                 else (value - self.first) / (self.last - self.first))
+        return self.left + 14 + share * (GRAPH_WIDTH - 28)
+
+    def y(self, value):
+        share = (math.log(value / self.low) / math.log(self.high / self.low) if self.is_steep
+                 else value / self.high)
+        return GRAPH_TOP + GRAPH_HEIGHT * (1 - share)
+
+    def curve(self, xs, ys, color):
+        self.picture.curve([(self.x(x), self.y(y)) for x, y in zip(xs, ys)], color)
+
+
+def short(value):
+    for unit, name in ((10**6, "M"), (10**3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
+
+
+def draw_growth(sweep, facts):
+    """Left the seconds of each contender, right the engine's peak memory."""
+    picture = Picture(GRAPH_TOP + GRAPH_HEIGHT + 84)
+    picture.text(20, 28, sweep.title, size=18)
+    picture.text(20, 46, sweep.note, color=FAINT, size=11)
+    seconds = {name: sweep.seconds(name) for name in sweep.runs}
+    flat = [value for values in seconds.values() for value in values]
+    is_steep = max(flat) / min(flat) > 20
+    graph = Graph(picture, 60, sweep.values, max(flat), min(flat) if is_steep else None, "seconds")
+    for (name, values), color in zip(seconds.items(), (GOOD, PLAIN)):
+        graph.curve(sweep.values, values, color)
+    for index, (name, color) in enumerate(zip(seconds, (GOOD, PLAIN))):
+        picture.text(150 + 110 * index, GRAPH_TOP - 16, name, color=color)
+    peaks = sweep.mebibytes()
+    graph = Graph(picture, 510, sweep.values, max(peaks), None, "peak memory of the engine, MiB")
+    graph.curve(sweep.values, peaks, GOOD)
+    for left in (60, 510):
+        picture.text(left + GRAPH_WIDTH / 2, GRAPH_TOP + GRAPH_HEIGHT + 36, sweep.axis, "middle",
+                     size=12)
+    picture.text(20, GRAPH_TOP + GRAPH_HEIGHT + 68, f"{facts['date']}, {facts['postgresql']}, "
+                 f"{facts['processors']} processors ({facts['processor']}); medians",
+                 color=FAINT, size=11)
     return picture.done()

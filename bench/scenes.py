@@ -7,6 +7,7 @@ import statistics
 import time
 from datetime import datetime
 
+from growth import growth
 from harness.wait import wait_until
 from place import PROGRAM, Failed, PeakSampler
 
@@ -380,4 +381,5 @@ def catch_up(bench):
                            runs["trunkline"], "subscription (binary)", runs["subscription"])]
 
 
-SCENES = {"copy": one_table, "database": whole_database, "memory": memory, "catchup": catch_up}
+SCENES = {"copy": one_table, "database": whole_database, "memory": memory, "catchup": catch_up,
+          "growth": growth}

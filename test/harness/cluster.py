@@ -126,8 +126,12 @@ class Database:
         role = user or self.cluster.role
         return f"postgresql://{role}{secret}@127.0.0.1:{self.cluster.port}/{self.name}"
 
-    def connect(self, user=OWNER, autocommit=True, **options):
-        return psycopg.connect(self.url(user), autocommit=autocommit, client_encoding="UTF8",
+    @property
+    def owner(self):
+        return OWNER if self.cluster.side else "postgres"
+
+    def connect(self, user=None, autocommit=True, **options):
+        return psycopg.connect(self.url(user or self.owner), autocommit=autocommit, client_encoding="UTF8",
                                **options)
 
     def _execute(self, user, text, parameters):
@@ -145,7 +149,7 @@ class Database:
 
     def sql(self, text, *parameters):
         """Runs one statement (several without parameters); returns the rows, if it has any."""
-        return self._execute(OWNER if self.cluster.side else "postgres", text, parameters)
+        return self._execute(self.owner, text, parameters)
 
     def admin(self, text, *parameters):
         """The same as a superuser: other people's sessions, roles, the server's configuration, and
