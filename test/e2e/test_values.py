@@ -1,0 +1,60 @@
+"""The edge values of every type: copied, followed and verified, in binary and in text form, under
+hostile defaults of databases and roles. What a row of docs/objects.md says of a type is proven by
+both tests, or by the text one where the type has no binary form."""
+import pytest
+from psycopg import sql
+
+from harness import values
+
+
+def prove(types):
+    """The rows of docs/objects.md."""
+    def decorate(test):
+        for each in types:
+            test = pytest.mark.proves("Types", each.name, copied=True, followed=True,
+                                      verified=True)(test)
+        return test
+    return decorate
+
+
+def set_defaults(database):
+    """Of the database, and more strongly of the program's role in it."""
+    name = sql.Identifier(database.name)
+    for setting, value in values.HOSTILE[database.cluster.side].items():
+        for whose in ("DATABASE {0}", "ROLE {1} IN DATABASE {0}"):
+            database.admin(sql.SQL("ALTER " + whose + " SET {2} = {3}").format(
+                name, sql.Identifier(database.cluster.role), sql.SQL(setting),
+                sql.Literal(value) if setting != "search_path" else sql.SQL(value)))
+
+
+FORM = r"""
+SELECT substring(query from $$binary '(\w+)'$$) FROM pg_stat_activity a
+JOIN pg_replication_slots s ON s.active_pid = a.pid WHERE s.slot_name = %s"""
+
+
+def prove_values(pipe, types, is_binary):
+    pipe.target.sql(values.SHIFT)
+    pipe.source.sql(values.PRELUDE)
+    forced = None if is_binary else "regtype"
+    pipe.source.sql(";".join([*values.tables(types, forced), *values.rows(types)]))
+    for database in (pipe.source, pipe.target):
+        set_defaults(database)
+    engine = pipe.follow()
+    assert values.differing(pipe.source, pipe.target, types) == []
+    assert pipe.source.admin_one(FORM, pipe.slot) == str(is_binary).lower()
+    pipe.source.sql(";".join(values.changes(types)))
+    pipe.catch_up(engine)
+    assert values.differing(pipe.source, pipe.target, types) == []
+    engine.stop()
+    verified = pipe.verify()
+    assert verified.code == 0, verified.stdout + verified.stderr
+
+
+@prove(values.binary_types())
+def test_values_in_binary_form(pipe):
+    prove_values(pipe, values.binary_types(), is_binary=True)
+
+
+@prove(values.text_types())
+def test_values_in_text_form(pipe):
+    prove_values(pipe, values.text_types(), is_binary=False)
