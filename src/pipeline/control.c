@@ -1,5 +1,5 @@
 /* The control thread. See control.h. Owns a connection to the source and, while the stream is
- * applied, one to the target.
+ * applied, one to the target. Keeps the sequences in step, too: the applier must not wait for them.
  *
  * An idle slot: what keepalives do, measured on PostgreSQL 15. The server sends one whenever it
  * waits and we have not confirmed all it has read, and answers the reader's status each second
@@ -24,6 +24,7 @@
 #include "pg/lsn.h"
 #include "pipeline/freshness.h"
 #include "pipeline/late.h"
+#include "pipeline/sequences.h"
 #include "source/slot.h"
 
 enum { LOOK_MS = 1000, TARGET_CONNECT_MS = 2000, TARGET_RETRY_MS = 10000 };
@@ -38,7 +39,10 @@ struct control {
     struct conn *target;
     struct freshness freshness;
     struct late *late;
-    char *fresh_at; /* as the keeper has it from us */
+    struct sequences *sequences;
+    int64_t sequences_ms;   /* when they were looked at last */
+    char *sequences_failed; /* owned: why the last round failed; NULL: it did not */
+    char *fresh_at;         /* as the keeper has it from us */
     int64_t target_lost_ms;
     int64_t beat_ms; /* when the last heartbeat was sent */
     pthread_t thread;
@@ -107,6 +111,9 @@ static int wait_ms(const struct control *control)
 {
     int64_t interval = control->engine->settings->heartbeat_interval_ms;
     int64_t left = interval ? control->beat_ms + interval - clock_ms() : LOOK_MS;
+    int64_t sync = control->engine->settings->sequence_sync_interval_ms;
+    if (sync)
+        left = MIN_OF(left, sync);
     return (int)MAX_OF(MIN_OF(left, (int64_t)LOOK_MS), (int64_t)1);
 }
 
@@ -150,6 +157,43 @@ static void tell_fresh(struct control *control)
         log_err(LOG_DEBUG, &err);
 }
 
+/* --- sequences --- */
+
+/* A sequence whose lock somebody holds must not hold up the watch over the slot. */
+static bool sync_sequences(struct control *control, struct err *err)
+{
+    return connect_target(control, err) &&
+           conn_exec(control->source, "SET lock_timeout = 500", err) &&
+           sequences_round(control->sequences, control->source, control->target, err) &&
+           conn_exec(control->source, "RESET lock_timeout", err);
+}
+
+/* What fails is tried again with the next round, and told when it is news: the end of a run sets
+ * all of them. */
+static void tend_sequences(struct control *control)
+{
+    struct engine *engine = control->engine;
+    int64_t interval = engine->settings->sequence_sync_interval_ms;
+    struct err err = {0};
+    if (!interval || clock_ms() - control->sequences_ms < interval ||
+        metrics_get(engine->metrics, METRIC_PHASE) != METRICS_FOLLOWING)
+        return;
+    control->sequences_ms = clock_ms();
+    if (sync_sequences(control, &err)) {
+        str_free(&control->sequences_failed);
+        return;
+    }
+    conn_free(&control->source); /* whatever state they are in */
+    conn_free(&control->target);
+    metrics_add(engine->metrics, METRIC_SEQUENCES_FAILED, 1);
+    bool is_news = !control->sequences_failed || strcmp(control->sequences_failed, err.text) != 0;
+    if (err.kind == ERR_STOP || !is_news)
+        return;
+    str_set(&control->sequences_failed, str_dup(err.text));
+    (void)err_wrap(&err, "sequences are not in step");
+    log_err(LOG_WARN, &err);
+}
+
 /* --- the thread --- */
 
 static void bound_exceeded(struct control *control, int64_t held)
@@ -188,6 +232,8 @@ static void *control_main(void *arg)
             bound_exceeded(control, held);
         else
             tell_fresh(control);
+        if (control->source)
+            tend_sequences(control);
     } while (control->verdict.kind == ERR_NONE && !stop_wait(control->stop, wait_ms(control)));
     conn_free(&control->source);
     conn_free(&control->target);
@@ -201,6 +247,7 @@ struct control *control_start(struct engine *engine)
     control->stop = stop_new();
     control->beat_ms = clock_ms();
     control->late = late_new(engine);
+    control->sequences = sequences_new(engine);
     if (pthread_create(&control->thread, NULL, control_main, control) != 0)
         abort();
     return control;
@@ -216,6 +263,8 @@ void control_stop(struct control **control, struct err *ret_err)
     (void)err_copy(ret_err, &c->verdict);
     stop_free(&c->stop);
     late_free(&c->late);
+    sequences_free(&c->sequences);
+    free(c->sequences_failed);
     free(c->fresh_at);
     free(c);
     *control = NULL;

@@ -1,81 +1,344 @@
-/* Sequences stand outside every snapshot: their values are read last and set on the target. */
+/* Bringing the target's sequences to the source's values. See sequences.h. Control thread while the
+ * stream is followed, engine thread at the end of a copy and of a run.
+ *
+ * Each round reads both sides anew and keeps nothing: a TRUNCATE … RESTART IDENTITY of the stream
+ * may have set the target's back since. The server that sets a value compares once more. */
+#include "pipeline/sequences.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pg/quote.h"
-#include "pipeline/engine.h"
 
-enum { AT_ONCE = 200 };
+enum { AT_ONCE = 200, TRIES = 5 };
 
-/* The source's values of sequences first … first + count of names, as one query. */
-static bool read_values(struct conn *source, const struct rows *names, int first, int count,
-                        struct rows **ret_values, struct err *err)
+struct sequences {
+    const struct engine *engine;
+    struct selection selection; /* our own: it notes what it has matched */
+    struct strv told;           /* "sequence: reason" */
+};
+
+/* One sequence of the source and its namesake; texts are borrowed from the rows. */
+struct twin {
+    const char *schema;
+    const char *name;
+    const char *last; /* the source's; NULL: never used */
+    int here, there;  /* rows */
+};
+
+struct lists {
+    struct rows *here;
+    struct rows *there;
+    struct twin *twins; /* owned: those to be kept in step */
+    size_t count;
+};
+
+/* pg_sequence_last_value() gives NULL for one that was never used. */
+#define OURS                                                                                       \
+    " FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid"              \
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace%s"                                  \
+    " WHERE c.relpersistence <> 't' AND NOT " CATALOG_IS_KEEPER(                                   \
+        "n.oid") " AND NOT EXISTS ("                                                               \
+                 "  SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 1259 AND e.objid = c.oid" \
+                 "  AND e.deptype = 'e') ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE "     \
+                 "\"C\""
+
+enum here_column { NSP, REL, LAST, MAY, OID, IS_CYCLE, SIGN, USER_NSP };
+
+/* A row for each table that owns the sequence or has it in a default; one without, when none does.
+ */
+static const char here_sql[] =
+    "SELECT n.nspname, c.relname, CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT')"
+    " THEN pg_catalog.pg_sequence_last_value(c.oid) END,"
+    " pg_catalog.has_sequence_privilege(c.oid, 'SELECT'), c.oid, s.seqcycle,"
+    " pg_catalog.sign(s.seqincrement)::int, un.nspname, u.relname, rn.nspname, r.relname";
+static const char users_sql[] =
+    " LEFT JOIN LATERAL ("
+    "  SELECT d.refobjid FROM pg_catalog.pg_depend d WHERE d.classid = 1259 AND d.objid = c.oid"
+    "   AND d.refclassid = 1259 AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')"
+    "  UNION SELECT a.adrelid FROM pg_catalog.pg_depend d"
+    "   JOIN pg_catalog.pg_attrdef a ON a.oid = d.objid"
+    "   WHERE d.classid = 2604 AND d.refclassid = 1259 AND d.refobjid = c.oid) w(oid) ON true"
+    " LEFT JOIN pg_catalog.pg_class u ON u.oid = w.oid"
+    " LEFT JOIN pg_catalog.pg_namespace un ON un.oid = u.relnamespace"
+    " LEFT JOIN pg_catalog.pg_class r"
+    "  ON u.relispartition AND r.oid = pg_catalog.pg_partition_root(u.oid)"
+    " LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace";
+
+enum there_column { THERE_MIN = 4, THERE_MAX };
+
+static const char there_sql[] =
+    "SELECT n.nspname, c.relname, CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT')"
+    " THEN pg_catalog.pg_sequence_last_value(c.oid) END,"
+    " pg_catalog.has_sequence_privilege(c.oid, 'SELECT')"
+    " AND pg_catalog.has_sequence_privilege(c.oid, 'UPDATE'), s.seqmin, s.seqmax";
+
+struct sequences *sequences_new(const struct engine *engine)
 {
-    AUTO(buf_release) struct buf sql = BUF_INIT;
-    for (int i = first; i < first + count; i++)
-        quote_add(&sql, "%sSELECT %d, last_value, is_called FROM %I.%I",
-                  i > first ? " UNION ALL " : "", i, rows_text(names, i, 0),
-                  rows_text(names, i, 1));
-    buf_puts(&sql, " ORDER BY 1");
-    return conn_query(source, sql.data, ret_values, err);
+    struct sequences *sequences = mem_alloc(sizeof(*sequences));
+    struct err unused = {0};
+    sequences->engine = engine;
+    if (!selection_read(engine->settings, &sequences->selection, &unused)) /* read once already */
+        abort();
+    return sequences;
 }
 
-/* Forwards only (backwards for descending ones): the target may be in use already. */
-static bool set_values(struct conn *target, const struct rows *names, const struct rows *values,
-                       struct err *err)
+void sequences_free(struct sequences **sequences)
 {
-    AUTO(buf_release) struct buf sql = BUF_INIT;
-    for (int i = 0; i < rows_count(values); i++) {
-        int name = (int)rows_int(values, i, 0);
-        const char *last = rows_text(values, i, 1);
-        const char *called = rows_bool(values, i, 2) ? "true" : "false";
-        quote_add(&sql,
-                  "SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s, %s) FROM %I.%I s"
-                  " WHERE (s.last_value, s.is_called) <> (%s, %s)"
-                  " AND (NOT s.is_called OR %s * (%s - s.last_value) > 0);",
-                  rows_text(names, name, 2), last, called, rows_text(names, name, 0),
-                  rows_text(names, name, 1), last, called, rows_text(names, name, 3), last);
+    if (!*sequences)
+        return;
+    selection_release(&(*sequences)->selection);
+    strv_release(&(*sequences)->told);
+    free(*sequences);
+    *sequences = NULL;
+}
+
+static void lists_release(struct lists *lists)
+{
+    rows_free(&lists->here);
+    rows_free(&lists->there);
+    free(lists->twins);
+    *lists = (struct lists){0};
+}
+
+static void tell(struct sequences *sequences, const struct twin *twin, const char *why)
+{
+    char *text = str_fmt("sequence %s.%s is not kept in step: %s", twin->schema, twin->name, why);
+    if (strv_has(&sequences->told, text)) {
+        free(text);
+        return;
     }
-    return conn_exec(target, sql.data, err);
+    log_warn("%s", text);
+    metrics_add(sequences->engine->metrics, METRIC_SEQUENCES_FAILED, 1);
+    strv_take(&sequences->told, text);
 }
 
-/* The sequences of the source that the target has as well. */
-static bool read_names(struct conn *source, struct conn *target, struct rows **ret_names,
-                       struct err *err)
+/* --- who is kept in step --- */
+
+static bool is_ours(struct sequences *sequences, const struct rows *here, int row)
 {
-    AUTO(str_free) char *there = NULL;
-    if (!conn_text(target,
-                   "SELECT coalesce(pg_catalog.array_agg(pg_catalog.format('%I.%I', n.nspname,"
-                   " c.relname)), '{}') FROM pg_catalog.pg_class c"
-                   " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-                   " WHERE c.relkind = 'S' AND c.relpersistence <> 't'"
-                   " AND NOT " CATALOG_IS_KEEPER("n.oid"),
-                   &there, err))
+    const struct selected user = {
+        rows_text(here, row, USER_NSP), rows_text(here, row, USER_NSP + 1),
+        rows_text(here, row, USER_NSP + 2), rows_text(here, row, USER_NSP + 3)};
+    return !user.name || selection_covers(&sequences->selection, &user);
+}
+
+static int compare_names(const struct rows *a, int row, const char *schema, const char *name)
+{
+    int order = strcmp(rows_text(a, row, NSP), schema);
+    return order ? order : strcmp(rows_text(a, row, REL), name);
+}
+
+/* Both are sorted by the bytes of their names; -1: the target has none of that name. */
+static int find_there(const struct rows *there, const char *schema, const char *name)
+{
+    int low = 0, high = rows_count(there);
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        int order = compare_names(there, middle, schema, name);
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return -1;
+}
+
+static void add_twin(struct sequences *sequences, struct lists *lists, int row)
+{
+    struct twin twin = {
+        .schema = rows_text(lists->here, row, NSP),
+        .name = rows_text(lists->here, row, REL),
+        .last = rows_text(lists->here, row, LAST),
+        .here = row,
+    };
+    twin.there = find_there(lists->there, twin.schema, twin.name);
+    if (twin.there < 0)
+        return;
+    if (!rows_bool(lists->here, row, MAY))
+        tell(sequences, &twin, "the role may not read it on the source: GRANT SELECT on it");
+    else if (!rows_bool(lists->there, twin.there, MAY))
+        tell(sequences, &twin, "the role may not set it on the target: GRANT SELECT, UPDATE on it");
+    else
+        lists->twins[lists->count++] = twin;
+}
+
+static bool read_lists(struct sequences *sequences, struct conn *source, struct conn *target,
+                       struct lists *lists, struct err *err)
+{
+    AUTO(str_free) char *here = str_fmt("%s" OURS, here_sql, users_sql);
+    AUTO(str_free) char *there = str_fmt("%s" OURS, there_sql, "");
+    uint32_t last = 0;
+    if (!conn_query(source, here, &lists->here, err) ||
+        !conn_query(target, there, &lists->there, err))
+        return err_wrap(err, "could not read the sequences");
+    lists->twins = mem_alloc(((size_t)rows_count(lists->here) + 1) * sizeof(*lists->twins));
+    for (int row = 0; row < rows_count(lists->here); row++) {
+        uint32_t oid = rows_oid(lists->here, row, OID);
+        if (oid == last || !is_ours(sequences, lists->here, row))
+            continue;
+        last = oid;
+        add_twin(sequences, lists, row);
+    }
+    return true;
+}
+
+/* --- setting --- */
+
+/* Whether the target's is behind; a source that was never used is not looked at here. */
+static bool is_behind(const struct lists *lists, const struct twin *twin)
+{
+    const char *there = rows_text(lists->there, twin->there, LAST);
+    if (!twin->last || !there)
+        return twin->last != NULL;
+    int64_t from = rows_int(lists->there, twin->there, LAST);
+    int64_t to = rows_int(lists->here, twin->here, LAST);
+    bool is_descending = rows_int(lists->here, twin->here, SIGN) < 0;
+    if (from == to)
         return false;
-    const char *params[] = {there};
-    return conn_query_params(
-        source,
-        "SELECT n.nspname, c.relname, pg_catalog.quote_literal(pg_catalog.format('%I.%I',"
-        " n.nspname, c.relname)), pg_catalog.sign(s.seqincrement)::int"
-        " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid"
-        " WHERE c.relpersistence <> 't'"
-        " AND pg_catalog.format('%I.%I', n.nspname, c.relname) = ANY ($1::text[]) ORDER BY 1, 2",
-        1, params, ret_names, err);
+    return rows_bool(lists->here, twin->here, IS_CYCLE) || (to > from) != is_descending;
+}
+
+static bool is_in_bounds(struct sequences *sequences, const struct lists *lists,
+                         const struct twin *twin, const char *last)
+{
+    int64_t value = strtoll(last, NULL, 10);
+    if (value >= rows_int(lists->there, twin->there, THERE_MIN) &&
+        value <= rows_int(lists->there, twin->there, THERE_MAX))
+        return true;
+    tell(sequences, twin, "the source's value lies outside the target's MINVALUE and MAXVALUE");
+    return false;
+}
+
+/* Only forwards: the target may be in use already. What it has never used is no value to keep. */
+static void put_set(const struct lists *lists, const struct twin *twin, const char *last,
+                    bool is_called, struct buf *sql)
+{
+    AUTO(buf_release) struct buf name = BUF_INIT;
+    const char *called = is_called ? "true" : "false";
+    quote_qualified(&name, twin->schema, twin->name);
+    quote_add(sql,
+              "SELECT pg_catalog.setval(%L::pg_catalog.regclass, %s, %s) FROM %s s"
+              " WHERE (s.last_value, s.is_called) <> (%s, %s)",
+              name.data, last, called, name.data, last, called);
+    if (!rows_bool(lists->here, twin->here, IS_CYCLE))
+        quote_add(sql, " AND (NOT s.is_called OR %s * (%s::numeric - s.last_value) > 0)",
+                  rows_text(lists->here, twin->here, SIGN), last);
+    buf_putc(sql, ';');
+}
+
+static bool set(struct sequences *sequences, struct conn *target, struct buf *sql, size_t count,
+                struct err *err)
+{
+    if (count == 0)
+        return true;
+    if (!conn_exec(target, sql->data, err))
+        return err_wrap(err, "could not set sequences");
+    metrics_add(sequences->engine->metrics, METRIC_SEQUENCES_SET, count);
+    buf_reset(sql);
+    return true;
+}
+
+bool sequences_round(struct sequences *sequences, struct conn *source, struct conn *target,
+                     struct err *err)
+{
+    AUTO(lists_release) struct lists lists = {0};
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    size_t count = 0;
+    if (!read_lists(sequences, source, target, &lists, err))
+        return false;
+    for (size_t i = 0; i < lists.count; i++) {
+        const struct twin *twin = &lists.twins[i];
+        if (!is_behind(&lists, twin) || !is_in_bounds(sequences, &lists, twin, twin->last))
+            continue;
+        put_set(&lists, twin, twin->last, true, &sql);
+        if (++count % AT_ONCE == 0 && !set(sequences, target, &sql, AT_ONCE, err))
+            return false;
+    }
+    return set(sequences, target, &sql, count % AT_ONCE, err);
+}
+
+/* --- to the last bit --- */
+
+/* Both used, and equal: nothing to ask. */
+static bool is_equal(const struct lists *lists, const struct twin *twin)
+{
+    const char *there = rows_text(lists->there, twin->there, LAST);
+    return twin->last && there && strcmp(twin->last, there) == 0;
+}
+
+/* The values of the twins first … end, by their own relations: pg_sequence_last_value() does not
+ * tell where one that was never used begins. */
+static bool finish_some(struct sequences *sequences, struct conn *source, struct conn *target,
+                        const struct lists *lists, size_t first, size_t end, struct err *err)
+{
+    AUTO(buf_release) struct buf ask = BUF_INIT;
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    AUTO(rows_free) struct rows *rows = NULL;
+    size_t count = 0;
+    for (size_t i = first; i < end; i++)
+        if (!is_equal(lists, &lists->twins[i]))
+            quote_add(&ask, "%sSELECT %d, last_value, is_called FROM %I.%I",
+                      ask.len ? " UNION ALL " : "", (int)i, lists->twins[i].schema,
+                      lists->twins[i].name);
+    if (ask.len == 0)
+        return true;
+    if (!conn_query(source, ask.data, &rows, err))
+        return err_wrap(err, "could not read the sequences");
+    for (int row = 0; row < rows_count(rows); row++) {
+        const struct twin *twin = &lists->twins[rows_int(rows, row, 0)];
+        if (!is_in_bounds(sequences, lists, twin, rows_text(rows, row, 1)))
+            continue;
+        put_set(lists, twin, rows_text(rows, row, 1), rows_bool(rows, row, 2), &sql);
+        count++;
+    }
+    return set(sequences, target, &sql, count, err);
+}
+
+static bool finish_once(struct sequences *sequences, struct conn *source, struct conn *target,
+                        struct err *err)
+{
+    AUTO(lists_release) struct lists lists = {0};
+    if (!read_lists(sequences, source, target, &lists, err))
+        return false;
+    for (size_t first = 0; first < lists.count; first += AT_ONCE)
+        if (!finish_some(sequences, source, target, &lists, first,
+                         MIN_OF(first + AT_ONCE, lists.count), err))
+            return false;
+    return true;
+}
+
+/* One that went or changed its name between two queries: the catalog is read again. */
+static bool was_moved(const struct err *err)
+{
+    static const char *const states[] = {"42P01", "3F000", "XX000", "42704", "42809"};
+    for (size_t i = 0; i < COUNT_OF(states); i++)
+        if (strcmp(err->sqlstate, states[i]) == 0)
+            return true;
+    return false;
+}
+
+bool sequences_finish(struct sequences *sequences, struct conn *source, struct conn *target,
+                      struct err *err)
+{
+    for (int tries = 1; !finish_once(sequences, source, target, err); tries++) {
+        if (tries == TRIES || !was_moved(err))
+            return false;
+        *err = (struct err){0};
+    }
+    return true;
 }
 
 bool engine_sequences(struct engine *engine, struct err *err)
 {
     AUTO(conn_free) struct conn *source = NULL;
-    AUTO(rows_free) struct rows *names = NULL;
-    if (!engine_connect(engine, true, "sequences", &source, err) ||
-        !read_names(source, engine->keeper, &names, err))
-        return err_wrap(err, "could not read the sequences");
-    for (int first = 0; first < rows_count(names); first += AT_ONCE) {
-        AUTO(rows_free) struct rows *values = NULL;
-        int count = MIN_OF(rows_count(names) - first, (int)AT_ONCE);
-        if (!read_values(source, names, first, count, &values, err) ||
-            !set_values(engine->keeper, names, values, err))
-            return err_wrap(err, "could not bring the sequences to the source's values");
-    }
-    return true;
+    AUTO(sequences_free) struct sequences *sequences = sequences_new(engine);
+    return engine_connect(engine, true, "sequences", &source, err) &&
+           sequences_finish(sequences, source, engine->keeper, err);
 }
