@@ -276,6 +276,9 @@ static enum err_kind classify(const char *text, const char **ret_hint)
         enum err_kind kind;
         const char *hint;
     } classes[] = {
+        {"\"pg_attver\"", ERR_CONFIG,
+         "install pg_dump and pg_restore of the source's own version: others do not know what its "
+         "minor versions of 2026-11 keep in the catalog"},
         {"password authentication failed", ERR_CONFIG, "check user and password in the URL"},
         {"max_locks_per_transaction", ERR_CONFIG,
          "raise max_locks_per_transaction on that server and restart it"},

@@ -87,13 +87,35 @@ static void conninfo_add(struct buf *conninfo, const char *keyword, const char *
     buf_putc(conninfo, '\'');
 }
 
+char *command_options(int64_t memory)
+{
+    if (memory <= 0)
+        return str_dup(session_options);
+    return str_fmt("%s -c maintenance_work_mem=%" PRId64 "kB", session_options, memory / 1024);
+}
+
+void command_connect_front(struct command *command)
+{
+    /* What libpq would ask of a server, but not of a socket of ours. */
+    static const char *const unset[] = {
+        "PGSERVICE",     "PGREQUIREAUTH",        "PGCHANNELBINDING",    "PGTARGETSESSIONATTRS",
+        "PGREQUIREPEER", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION"};
+    AUTO(buf_release) struct buf conninfo = BUF_INIT;
+    for (size_t i = 0; i < COUNT_OF(unset); i++)
+        strv_add(&command->environment, unset[i]);
+    buf_puts(&conninfo, "port=1 user=target dbname=target");
+    conninfo_add(&conninfo, "host", command->job->work_dir);
+    command_addf(command, "--dbname=%s", buf_text(&conninfo));
+    command_add(command, "--no-password");
+}
+
 void command_connect(struct command *command, const char *url, const char *role, int version,
                      int64_t memory)
 {
     AUTO(str_free) char *plain = url_without_password(url);
     AUTO(str_free) char *application = command_application(command->job, role);
     AUTO(buf_release) struct buf conninfo = BUF_INIT;
-    AUTO(buf_release) struct buf options = BUF_INIT;
+    AUTO(str_free) char *options = command_options(memory);
     char *password = url_part(url, "password");
     buf_puts(&conninfo, plain);
     conninfo_add(&conninfo, "application_name", application);
@@ -103,12 +125,8 @@ void command_connect(struct command *command, const char *url, const char *role,
         strv_add(&command->environment, "PGPASSWORD"); /* unset: it would win */
         str_wipe(&password);
     }
-    buf_fmt(&options, "PGOPTIONS=%s", session_options);
-    if (version >= 170000)
-        buf_puts(&options, " -c transaction_timeout=0");
-    if (memory > 0)
-        buf_fmt(&options, " -c maintenance_work_mem=%" PRId64 "kB", memory / 1024);
-    strv_take(&command->environment, buf_take(&options));
+    strv_take(&command->environment, str_fmt("PGOPTIONS=%s%s", options,
+                                             version >= 170000 ? " -c transaction_timeout=0" : ""));
     command_addf(command, "--dbname=%s", buf_text(&conninfo));
     command_add(command, "--no-password"); /* never ask at the terminal */
 }

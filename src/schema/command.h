@@ -25,8 +25,17 @@ void command_release(struct command *command); /* AUTO handler */
 void command_add(struct command *command, const char *argument);
 void command_addf(struct command *command, const char *fmt, ...) PRINTF(2, 3);
 
-/* Adds -d with the URL's own settings and what protects the session from hostile defaults.
- * version: the server's. memory: maintenance_work_mem in bytes, 0: the server's own. */
+/* The socket of a front in the work directory (front.h). */
+#define COMMAND_SOCKET ".s.PGSQL.1"
+
+/* Adds -d with that socket in place of a server. */
+void command_connect_front(struct command *command);
+
+/* Owned by the caller: the startup options that protect a session from hostile defaults. memory:
+ * maintenance_work_mem in bytes, 0: the server's own. */
+char *command_options(int64_t memory);
+
+/* Adds -d with the URL's own settings and command_options(). version: the server's. */
 void command_connect(struct command *command, const char *url, const char *role, int version,
                      int64_t memory);
 

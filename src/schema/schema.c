@@ -14,6 +14,7 @@
 #include "schema/array.h"
 #include "schema/command.h"
 #include "schema/facts.h"
+#include "schema/front.h"
 #include "schema/present.h"
 #include "schema/toc.h"
 
@@ -186,15 +187,43 @@ static bool drop_invalid(struct conn *target, const struct toc *toc, enum schema
     return true;
 }
 
+/* What a newer source has and an older target does not know. */
+static bool hint_at_age(const struct schema_job *job, int version, struct err *err)
+{
+    if (err->kind != ERR_FATAL || job->tools->major <= version / 10000)
+        return false;
+    return err_hint(err,
+                    "when PostgreSQL %d has no such thing, make the object on the target as it can "
+                    "be had there, or leave its table out: what exists is left as it is",
+                    version / 10000);
+}
+
+static bool run_restore(const struct schema_job *job, int version, struct command *command,
+                        struct err *err)
+{
+    AUTO(front_free) struct front *front = NULL;
+    if (!front_is_needed(job->tools->major, version)) {
+        command_connect(command, job->target_url, "pg_restore", version, job->index_memory);
+    } else {
+        if (!front_open(job, &front, err))
+            return false;
+        command_connect_front(command);
+    }
+    if (command_run(command, NULL, err))
+        return true;
+    if (front && err->kind != ERR_STOP && !front_close(front, err))
+        return false;
+    return hint_at_age(job, version, err);
+}
+
 /* The tables at once or not at all; the rest entry by entry, in parallel. */
-static bool run_restore(const struct schema_job *job, int version, enum schema_stage stage,
-                        const struct present_limits *limits, struct err *err)
+static bool restore_list(const struct schema_job *job, int version, enum schema_stage stage,
+                         const struct present_limits *limits, struct err *err)
 {
     AUTO(command_release) struct command command = COMMAND_INIT;
     AUTO(str_free) char *dump = command_file(job, dump_name);
     AUTO(str_free) char *list = command_file(job, list_name);
     command_init(&command, job, job->tools->pg_restore);
-    command_connect(&command, job->target_url, "pg_restore", version, job->index_memory);
     command_add(&command, "--exit-on-error");
     if (stage == SCHEMA_TABLES)
         command_add(&command, "--single-transaction");
@@ -208,7 +237,7 @@ static bool run_restore(const struct schema_job *job, int version, enum schema_s
         command_add(&command, "--no-tablespaces");
     command_addf(&command, "--use-list=%s", list);
     command_add(&command, dump);
-    return command_run(&command, NULL, err);
+    return run_restore(job, version, &command, err);
 }
 
 /* Refreshes what can be, and returns how many could not (some wait for others); the last reason
@@ -289,7 +318,7 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
         leave_out_actors(toc, &job->warnings);
     toc_write_list(toc, stage, &list);
     return list.len == 0 || (write_file(list_path, &list, err) &&
-                             run_restore(job, conn_version(target), stage, &limits, err));
+                             restore_list(job, conn_version(target), stage, &limits, err));
 }
 
 bool schema_restore(struct schema_job *job, struct conn *target, enum schema_stage stage,

@@ -1,5 +1,7 @@
-/* Finding pg_dump and pg_restore. See tools.h. pg_dump refuses servers newer than itself; what
- * it writes suits targets of any version that has the objects. */
+/* Finding pg_dump and pg_restore. See tools.h. pg_dump refuses servers newer than itself, and only
+ * a pg_restore as new reads its dump. The source's own version is the best: it knows all that the
+ * server keeps in its catalog (minor versions of 2026-11 mark columns with an option that others
+ * take for a setting), newer servers accept what it writes, and older ones most of it. */
 #include "schema/tools.h"
 
 #include <glob.h>
@@ -47,10 +49,18 @@ static void add_debian_folders(struct strv *folders)
     globfree(&found);
 }
 
+/* Of those that are as new as the source the oldest, else the newest, for the error. Equal: the one
+ * found later. */
+static bool is_better(int needed, int major, int than)
+{
+    bool both_serve = major >= needed && than >= needed;
+    return both_serve ? major <= than : major >= than;
+}
+
 /* Debian's /usr/bin/pg_dump runs another version for each server it is told of: its answer to
  * --version says little, so the links' targets under /usr/lib are preferred when they are as new.
  */
-static void consider(const char *folder, struct schema_tools *best)
+static void consider(const char *folder, int needed, struct schema_tools *best)
 {
     struct schema_tools tools = {
         .pg_dump = str_fmt("%s/pg_dump", folder),
@@ -59,7 +69,8 @@ static void consider(const char *folder, struct schema_tools *best)
     int dump_major = major_of(tools.pg_dump);
     int restore_major = dump_major ? major_of(tools.pg_restore) : 0;
     tools.major = MIN_OF(dump_major, restore_major);
-    if (tools.major > 0 && dump_major == restore_major && tools.major >= best->major) {
+    if (tools.major > 0 && dump_major == restore_major &&
+        is_better(needed, tools.major, best->major)) {
         schema_tools_release(best);
         *best = tools;
     } else {
@@ -80,7 +91,7 @@ bool schema_tools_find(const char *bindir, int source_version, int target_versio
         add_debian_folders(&folders);
     }
     for (size_t i = 0; i < folders.count; i++)
-        consider(folders.items[i], &best);
+        consider(folders.items[i], needed, &best);
     if (best.major >= needed) {
         *ret_tools = best;
         best = SCHEMA_TOOLS_INIT;

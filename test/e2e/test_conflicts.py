@@ -358,7 +358,7 @@ def test_triggers_of_tables_that_were_there_see_the_copy(pipe, disable, expected
 def fixture_plain(pipe):
     """The target's URL with a role that may not switch triggers off."""
     role = f"plain_{pipe.target.name}"
-    for statement in statements("target", pipe.target.name):
+    for statement in statements("target", pipe.target.name, pipe.target.cluster.major):
         if "session_replication_role" not in statement:
             pipe.target.admin(statement.replace("trunkline_target", role))
     yield pipe.target.url(role)

@@ -3,7 +3,6 @@ import time
 
 import pytest
 
-from harness.cluster import BIN
 from harness.compare import schema_differences, sequence_differences
 from harness.data import make_mill, mill_step
 from harness.load import load
@@ -231,5 +230,5 @@ def test_roles_and_privileges_of_the_source_need_not_exist_on_the_target(pipe):
 
 def test_pg_dump_is_found_where_the_setting_says(pipe):
     make_mill(pipe.source)
-    pipe.copy(pg_bindir=str(BIN), environment={"PATH": "/nowhere"})
+    pipe.copy(pg_bindir=str(pipe.source.cluster.bin), environment={"PATH": "/nowhere"})
     pipe.is_equal()

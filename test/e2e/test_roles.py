@@ -210,7 +210,8 @@ def test_row_security_that_binds_the_owner_too(bare):
 @pytest.fixture
 def reader(pipe):
     """The manual's role for the source of a snapshot."""
-    for statement in roles.statements("source of a snapshot", pipe.source.name):
+    for statement in roles.statements("source of a snapshot", pipe.source.name,
+                                      pipe.source.cluster.major):
         pipe.source.admin(statement)
     yield "trunkline_snapshot"
     pipe.source.admin("DROP OWNED BY trunkline_snapshot; DROP ROLE trunkline_snapshot")

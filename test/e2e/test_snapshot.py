@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness.cluster import BIN, Cluster, as_server_user, server_user
+from harness.cluster import Cluster, as_server_user, server_user
 from harness.data import make_bank, make_mill, transfer
 from harness.load import load
 from harness.program import (CONFIGURATION, ENDED, FAILED, NOT_FINISHED, PROGRAM,
@@ -446,7 +446,7 @@ class Standby(Cluster):
     def _initdb(self):
         self.directory.mkdir(mode=0o700)
         shutil.chown(self.directory, server_user())
-        subprocess.run([BIN / "pg_basebackup", "-h", "127.0.0.1", "-p", str(self.primary.port),
+        subprocess.run([self.primary.bin / "pg_basebackup", "-h", "127.0.0.1", "-p", str(self.primary.port),
                         "-U", "postgres", "-D", self.data, "-R", "-c", "fast"], check=True,
                        cwd=self.directory, env=self._environment(), **as_server_user())
 

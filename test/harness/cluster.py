@@ -50,7 +50,7 @@ def programs(major):
     return SERVERS / str(major) / "bin"
 
 
-# The newest of both: its pg_dump reads either server.
+# The newest of both: its pg_dump reads either server. The program takes those of the source.
 BIN = programs(max(MAJORS.values()))
 
 
@@ -289,7 +289,7 @@ class Cluster:
         if not self.side:
             return self.database(name)
         with self.database(name).connect("postgres") as session:
-            for statement in roles.statements(self.side, name):
+            for statement in roles.statements(self.side, name, self.major):
                 try:
                     session.execute(statement)
                 except psycopg.errors.DuplicateObject:  # the role, from an earlier database

@@ -85,18 +85,37 @@ def sequence_differences(source, target):
     return [f"sequence {row}" for row in sorted(here ^ there, key=str)]
 
 
-def schema_text(database):
-    """pg_dump's view of the schema, without what names the moment, the server or our roles."""
-    dump = subprocess.run(
-        [BIN / "pg_dump", "--schema-only", "--no-publications", "--no-subscriptions",
+def dump(database, program):
+    """The schema as pg_dump of that version writes it."""
+    return subprocess.run(
+        [program / "pg_dump", "--schema-only", "--no-publications", "--no-subscriptions",
          f"--exclude-schema={KEEPER}", database.url("postgres")],
         check=True, capture_output=True, text=True).stdout
-    return [line for line in dump.splitlines()
-            if line and not re.match(r"--|\\(un)?restrict|GRANT .* TO trunkline_", line)]
+
+
+def schema_text(database):
+    """pg_dump's view of the schema, without what names the moment, the server or our roles."""
+    return [line for line in dump(database, BIN).splitlines()
+            if line and not re.match(r"--|\\(un)?restrict|GRANT .* TO trunkline_"
+                                     r"|ALTER TABLE .* SET \(pg_attver=", line)]
+
+
+def reference_text(source, target):
+    """The schema that the target should have: servers of different versions write the same things
+    differently, so the target's own server says it, in a database that psql has filled."""
+    if source.cluster.major == target.cluster.major:
+        return schema_text(source)
+    scratch = target.cluster.create_database(f"{target.name}_reference")
+    try:
+        subprocess.run([BIN / "psql", "-q", scratch.url("postgres")], check=True,
+                       input=dump(source, source.cluster.bin), capture_output=True, text=True)
+        return schema_text(scratch)
+    finally:
+        target.cluster.drop_database(scratch.name)
 
 
 def schema_differences(source, target):
     """Lines of the two schemas that only one side has."""
-    here = collections.Counter(schema_text(source))
+    here = collections.Counter(reference_text(source, target))
     there = collections.Counter(schema_text(target))
     return [f"- {line}" for line in (here - there)] + [f"+ {line}" for line in (there - here)]

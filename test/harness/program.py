@@ -7,7 +7,7 @@ import signal
 import subprocess
 import urllib.request
 
-from harness.cluster import BIN, DEBIANS, MAJORS, die_with_parent
+from harness.cluster import DEBIANS, MAJORS, die_with_parent, programs
 from harness.compare import differences
 from harness.wait import wait_until
 
@@ -22,8 +22,8 @@ def clean_environment(**more):
     under test, where it would not find them by itself."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("TRUNKLINE_", "PG"))}
-    if max(MAJORS.values()) != DEBIANS:
-        kept["PATH"] = f"{BIN}:{kept['PATH']}"
+    if MAJORS["source"] != DEBIANS:
+        kept["PATH"] = f"{programs(MAJORS['source'])}:{kept['PATH']}"
     return {**kept, **more}
 
 

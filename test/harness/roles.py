@@ -13,7 +13,15 @@ def block(heading):
     return re.search(r"^```sql\n(.*?)^```", section, re.M | re.S)[1]
 
 
-def statements(side, database):
-    """What the manual says under "The source", "The target" and the like, for another database."""
-    text = re.sub(r"--.*", "", block(f"The {side}")).replace(DATABASE, database)
+def is_for(line, major):
+    """Whether a line of the manual's SQL says nothing of versions, or that this one has it."""
+    since = re.search(r"-- PostgreSQL (\d+) and later", line)
+    return not since or major >= int(since[1])
+
+
+def statements(side, database, major):
+    """What the manual says under "The source", "The target" and the like, for another database on
+    a server of that version."""
+    lines = [line for line in block(f"The {side}").splitlines() if is_for(line, major)]
+    text = re.sub(r"--.*", "", "\n".join(lines)).replace(DATABASE, database)
     return [statement.strip() for statement in text.split(";") if statement.strip()]

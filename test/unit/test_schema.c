@@ -469,6 +469,36 @@ static void tools_must_serve_the_source(void **state)
     (void)rmdir(folder);
 }
 
+static void the_oldest_tools_that_serve_are_taken(void **state)
+{
+    char new[] = "/tmp/test_tools.XXXXXX";
+    char old[] = "/tmp/test_tools.XXXXXX";
+    AUTO(str_free) char *saved = str_dup(getenv("PATH"));
+    assert_non_null(mkdtemp(new));
+    assert_non_null(mkdtemp(old));
+    AUTO(str_free) char *path = str_fmt("%s:%s:%s", new, old, new);
+    make_tool(new, "pg_dump", "18.4");
+    make_tool(new, "pg_restore", "18.4");
+    make_tool(old, "pg_dump", "16.9");
+    make_tool(old, "pg_restore", "16.9");
+    (void)setenv("PATH", path, 1);
+    for (int source = 16; source <= 17; source++) {
+        AUTO(schema_tools_release) struct schema_tools tools = SCHEMA_TOOLS_INIT;
+        struct err err = {0};
+        assert_true(schema_tools_find("", source * 10000, 180000, &tools, &err));
+        assert_true(source == 16 ? tools.major == 16 : tools.major >= 17);
+    }
+    (void)setenv("PATH", saved, 1);
+    const char *const folders[] = {new, old};
+    for (size_t i = 0; i < COUNT_OF(folders); i++) {
+        AUTO(str_free) char *dump = str_fmt("%s/pg_dump", folders[i]);
+        AUTO(str_free) char *restore = str_fmt("%s/pg_restore", folders[i]);
+        (void)unlink(dump);
+        (void)unlink(restore);
+        (void)rmdir(folders[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,6 +520,7 @@ int main(void)
         cmocka_unit_test(programs_that_are_not_there_fail),
         cmocka_unit_test(stop_ends_the_child_and_its_children),
         cmocka_unit_test(tools_must_serve_the_source),
+        cmocka_unit_test(the_oldest_tools_that_serve_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
