@@ -14,7 +14,8 @@
 static const char present_sql[] =
     "WITH have(c, o) AS (SELECT 1259::pg_catalog.oid, oid FROM pg_catalog.pg_class"
     "   WHERE oid >= 16384 AND relkind <> 't'"
-    "  UNION ALL SELECT 1247, oid FROM pg_catalog.pg_type WHERE oid >= 16384 AND typcategory <> 'A'"
+    "  UNION ALL SELECT 1247, oid FROM pg_catalog.pg_type WHERE oid >= 16384"
+    "   AND (typtype = 'd' OR typcategory <> 'A')" /* a domain over an array has its category */
     "  UNION ALL SELECT 1255, oid FROM pg_catalog.pg_proc WHERE oid >= 16384"
     "  UNION ALL SELECT 2606, oid FROM pg_catalog.pg_constraint WHERE oid >= 16384"
     "  UNION ALL SELECT 2620, oid FROM pg_catalog.pg_trigger WHERE NOT tgisinternal"
