@@ -19,7 +19,9 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="all cases of the long lists, all kills")
     parser.addoption("--slice", action="store_true", help="only what is marked as matrix")
     parser.addoption("--objects", default=None, help="writes docs/objects.md to this file")
-    parser.addoption("--seed", type=int, default=None, help="the seed of random kill times")
+    parser.addoption("--seed", type=int, default=None, help="the seed of random kill times, or of a"
+                     " random schema")
+    parser.addoption("--seeds", type=int, default=None, help="how many random schemas")
 
 
 def pytest_configure(config):

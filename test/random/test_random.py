@@ -1,0 +1,85 @@
+"""Random schemas, copied and followed while four sessions change each of them for ten seconds.
+
+    pytest random --seed 17                that one alone
+    pytest random --seeds 30               1 to 30; without it 1 to 3, with --long 1 to 200
+    python3 random/random_schema.py 17     the schema's texts"""
+import itertools
+import random
+import time
+
+import pytest
+
+import random_changes
+import random_schema
+from harness.compare import schema_differences, sequence_differences
+from harness.load import load
+from harness.wait import wait_until
+
+SESSIONS = 4
+SECONDS = 10
+TOGETHER = 5  # seeds that share a pair of databases
+SEEDS, LONG_SEEDS = 3, 200
+SETTINGS = {"part_size": "64kB", "copiers": 2, "tables_without_identity": "insert_only"}
+KEPT_AT_LEAST = 100  # statements of one seed that stood
+
+
+def chosen_seeds(config):
+    if config.getoption("--seed") is not None:
+        return [config.getoption("--seed")]
+    count = config.getoption("--seeds") or (LONG_SEEDS if config.getoption("--long") else SEEDS)
+    return list(range(1, count + 1))
+
+
+def pytest_generate_tests(metafunc):
+    if "seeds" in metafunc.fixturenames:
+        seeds = chosen_seeds(metafunc.config)
+        groups = [seeds[i:i + TOGETHER] for i in range(0, len(seeds), TOGETHER)]
+        metafunc.parametrize("seeds", groups, ids=lambda group: "-".join(map(str, group)))
+
+
+def has_icu(pipe):
+    query = "SELECT count(*) > 0 FROM pg_collation WHERE collprovider = 'i'"
+    return pipe.source.one(query) and pipe.target.one(query)
+
+
+def make(pipe, seed, icu):
+    schema = random_schema.Schema(seed, icu)
+    for text in schema.statements:
+        pipe.source.sql(text)
+    for text in schema.fill():
+        try:
+            pipe.source.sql(text)
+        except random_changes.EXPECTED:
+            pass
+    return schema
+
+
+def sessions_of(schema):
+    """Each session's changes, and a step for it."""
+    names = [f"seed {schema.seed} session {number}" for number in range(SESSIONS)]
+    return [random_changes.Changes(schema, random.Random(name), name) for name in names]
+
+
+@pytest.mark.matrix
+def test_random_schemas(pipe, seeds):
+    pipe.source.sql(random_schema.EXTENSIONS)
+    icu = has_icu(pipe)
+    changes = [sessions_of(make(pipe, seed, icu)) for seed in seeds]
+    everyone = list(itertools.chain(*changes))
+    steps = [lambda session, _, one=one: one.step(session) for one in everyone]
+    with load(pipe.source, *steps) as writers:
+        writers.wait_steps(20 * len(seeds))
+        engine = pipe.start(**SETTINGS)
+        end = time.monotonic() + SECONDS
+        wait_until(lambda: writers.check() and engine.runs() and time.monotonic() > end,
+                   "the time is over", SECONDS + 5)
+    pipe.catch_up(engine, 120)
+    pipe.is_verified()
+    engine.stop()
+    pipe.copy(**SETTINGS)
+    pipe.is_equal()
+    for seed, ones in zip(seeds, changes):
+        kept = sum(one.kept for one in ones)
+        assert kept >= KEPT_AT_LEAST, f"seed {seed}: only {kept} statements stood"
+    assert not sequence_differences(pipe.source, pipe.target)
+    assert not schema_differences(pipe.source, pipe.target)
