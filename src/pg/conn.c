@@ -2,6 +2,7 @@
  * See conn.h. Every libpq connection is in non-blocking mode; conn_wait() is the only wait. */
 #include "pg/conn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,11 +14,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/strv.h"
+#include "pg/hosts.h"
 #include "pg/libpq.h"
 #include "pg/quote.h"
 #include "pg/url.h"
 
-enum { CANCEL_MS = 1000 };
+enum { CANCEL_MS = 1000, USER_TIMEOUT_MS = 30000, KEYWORDS_MAX = 16 };
 
 /* Startup options hold against ALTER ROLE … SET and ALTER DATABASE … SET, from the first command
  * on. What newer servers only know (transaction_timeout) is set after the connection is there. */
@@ -43,10 +46,12 @@ static enum err_kind classify(const struct conn *conn, const char *sqlstate)
         const char *prefix;
         enum err_kind kind;
     } classes[] = {
-        {"08", ERR_RETRY},     {"57P01", ERR_RETRY}, {"57P02", ERR_RETRY}, {"57P03", ERR_RETRY},
-        {"57P05", ERR_RETRY},  {"57014", ERR_RETRY}, {"53", ERR_RETRY},    {"40", ERR_RETRY},
-        {"55P03", ERR_RETRY},  {"25P0", ERR_RETRY},  {"28", ERR_CONFIG},   {"3D000", ERR_CONFIG},
+        {"08", ERR_RETRY},     {"57P01", ERR_RETRY}, {"57P02", ERR_RETRY},
+        {"57P03", ERR_RETRY},  {"57P05", ERR_RETRY}, {"57014", ERR_RETRY},
+        {"53", ERR_RETRY},     {"40", ERR_RETRY},    {"55P03", ERR_RETRY},
+        {"25P0", ERR_RETRY},   {"28", ERR_CONFIG},   {"3D000", ERR_CONFIG},
         {"42501", ERR_CONFIG}, {"22", ERR_DATA},     {"23", ERR_DATA},
+        {"25006", ERR_RETRY}, /* a standby, not promoted yet */
     };
     for (size_t i = 0; i < COUNT_OF(classes); i++)
         if (strncmp(sqlstate, classes[i].prefix, strlen(classes[i].prefix)) == 0)
@@ -227,39 +232,91 @@ static bool connect_poll(struct conn *conn, int timeout_ms, struct err *err)
     return true;
 }
 
-static bool connect_start(struct conn *conn, const struct conn_options *options, struct err *err)
+/* Keepalives notice a peer that is gone where we only read: within about the time that
+ * tcp_user_timeout gives to what we have sent. */
+struct liveness {
+    int user_timeout_ms;
+    int idle_s;
+    int interval_s;
+    int count;
+};
+
+static struct liveness liveness_of(const struct conn_options *options)
 {
-    AUTO(buf_release) struct buf opts = BUF_INIT;
-    AUTO(str_free) char *dbname = NULL;
-    /* The user's own options come first: ours win where both set the same. */
+    int ms = options->tcp_user_timeout_ms ? options->tcp_user_timeout_ms : USER_TIMEOUT_MS;
+    int third_s = ms / 3000;
+    return (struct liveness){
+        .user_timeout_ms = ms,
+        .idle_s = MIN_OF(MAX_OF(third_s, 1), 10),
+        .interval_s = MIN_OF(MAX_OF(third_s / 2, 1), 5),
+        .count = 3,
+    };
+}
+
+/* The server is asked to notice as well when we are gone: our locks and snapshots go then. The
+ * user's own options come first: ours win where both set the same. */
+static char *options_of(const struct conn_options *options, const struct liveness *liveness)
+{
+    struct buf text = BUF_INIT;
     AUTO(str_free) char *user_options = url_part(options->url, "options");
     if (user_options && user_options[0])
-        buf_fmt(&opts, "%s ", user_options);
-    buf_puts(&opts, session_options);
+        buf_fmt(&text, "%s ", user_options);
+    buf_fmt(&text,
+            "%s -c tcp_user_timeout=%d -c tcp_keepalives_idle=%d -c tcp_keepalives_interval=%d"
+            " -c tcp_keepalives_count=%d",
+            session_options, liveness->user_timeout_ms, liveness->idle_s, liveness->interval_s,
+            liveness->count);
     if (options->extra_options)
-        buf_fmt(&opts, " %s", options->extra_options);
-    AUTO(str_free)
-    char *timeout =
-        str_fmt("%d", options->tcp_user_timeout_ms ? options->tcp_user_timeout_ms : 30000);
+        buf_fmt(&text, " %s", options->extra_options);
+    return buf_take(&text);
+}
+
+struct keywords {
+    const char *names[KEYWORDS_MAX];
+    const char *values[KEYWORDS_MAX];
+    size_t count;
+};
+
+static void put(struct keywords *keywords, const char *name, const char *value)
+{
+    assert(keywords->count < KEYWORDS_MAX - 1); /* the end stays NULL */
+    keywords->names[keywords->count] = name;
+    keywords->values[keywords->count++] = value;
+}
+
+static void put_number(struct keywords *keywords, const char *name, int value, char room[12])
+{
+    (void)snprintf(room, 12, "%d", value);
+    put(keywords, name, room);
+}
+
+/* One host (hosts.h), with all of the time for itself. */
+static bool connect_one(struct conn *conn, const struct conn_options *options,
+                        const struct hosts *hosts, size_t i, const char *attributes,
+                        struct err *err)
+{
+    struct liveness liveness = liveness_of(options);
+    AUTO(str_free) char *session = options_of(options, &liveness);
+    char numbers[4][12];
+    struct keywords keywords = {0};
     /* The URL is expanded first (expand_dbname); what stands behind it overrides it. */
-    const char *keywords[] = {"dbname",
-                              "application_name",
-                              "client_encoding",
-                              "options",
-                              "keepalives",
-                              "keepalives_idle",
-                              "keepalives_interval",
-                              "keepalives_count",
-                              "tcp_user_timeout",
-                              options->is_replication ? "replication" : NULL,
-                              NULL};
-    const char *values[] = {options->url, options->application_name,
-                            "UTF8",       opts.data,
-                            "1",          "10",
-                            "5",          "3",
-                            timeout,      "database",
-                            NULL};
-    conn->pg = PQconnectStartParams(keywords, values, 1);
+    put(&keywords, "dbname", options->url);
+    put(&keywords, "host", hosts_name(hosts, i));
+    put(&keywords, "hostaddr", hosts_address(hosts, i));
+    put(&keywords, "port", hosts_port(hosts, i));
+    put(&keywords, "target_session_attrs", attributes);
+    put(&keywords, "application_name", options->application_name);
+    put(&keywords, "client_encoding", "UTF8");
+    put(&keywords, "options", session);
+    put(&keywords, "keepalives", "1");
+    put_number(&keywords, "keepalives_idle", liveness.idle_s, numbers[0]);
+    put_number(&keywords, "keepalives_interval", liveness.interval_s, numbers[1]);
+    put_number(&keywords, "keepalives_count", liveness.count, numbers[2]);
+    put_number(&keywords, "tcp_user_timeout", liveness.user_timeout_ms, numbers[3]);
+    if (options->is_replication)
+        put(&keywords, "replication", "database");
+    PQfinish(conn->pg);
+    conn->pg = PQconnectStartParams(keywords.names, keywords.values, 1);
     if (!conn->pg)
         return err_set(err, ERR_FATAL, "out of memory");
     (void)PQsetNoticeReceiver(conn->pg, keep_notice, conn);
@@ -269,12 +326,49 @@ static bool connect_start(struct conn *conn, const struct conn_options *options,
                         err);
 }
 
+/* As libpq does it: the first host that answers and is what target_session_attrs wants; one that
+ * refuses the user ends the search. */
+static bool connect_some(struct conn *conn, const struct conn_options *options,
+                         const struct hosts *hosts, const char *attributes, struct err *err)
+{
+    AUTO(strv_release) struct strv reasons = STRV_INIT;
+    AUTO(str_free) char *prefix = str_fmt("could not connect to the %s: ", conn->what);
+    for (size_t i = 0; i < hosts->count; i++) {
+        *err = (struct err){0};
+        if (connect_one(conn, options, hosts, i, attributes, err))
+            return true;
+        if (err->kind != ERR_RETRY || hosts->count == 1)
+            return false;
+        char *reason = err->text;
+        if (strncmp(reason, prefix, strlen(prefix)) == 0)
+            reason += strlen(prefix);
+        char *hint = strstr(reason, "; hint: ");
+        strv_take(&reasons, str_dup_n(reason, hint ? (size_t)(hint - reason) : strlen(reason)));
+    }
+    AUTO(str_free) char *all = strv_join(&reasons, "; ");
+    (void)err_set(err, ERR_RETRY, "could not connect to any host of the %s: %.700s", conn->what,
+                  all);
+    return err_hint(err, "check that one of them runs and is what target_session_attrs asks for");
+}
+
+static bool connect_any(struct conn *conn, const struct conn_options *options, struct err *err)
+{
+    AUTO(hosts_release) struct hosts hosts = {0};
+    hosts_read(options->url, &hosts);
+    bool prefers_standby =
+        hosts.count > 1 && hosts.attributes && strcmp(hosts.attributes, "prefer-standby") == 0;
+    if (!prefers_standby)
+        return connect_some(conn, options, &hosts, NULL, err);
+    return connect_some(conn, options, &hosts, "standby", err) ||
+           (err->kind == ERR_RETRY && connect_some(conn, options, &hosts, "any", err));
+}
+
 bool conn_open(const struct conn_options *options, struct conn **ret_conn, struct err *err)
 {
     AUTO(conn_free) struct conn *conn = mem_alloc(sizeof(*conn));
     conn->what = str_dup(options->what);
     conn->stop = options->stop;
-    if (!connect_start(conn, options, err))
+    if (!connect_any(conn, options, err))
         return false;
     if (PQsetnonblocking(conn->pg, 1) != 0)
         return conn_fail(conn, NULL, err);

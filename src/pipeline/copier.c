@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/queue.h"
 #include "pg/copy.h"
+#include "pipeline/history.h"
 #include "pipeline/rate.h"
 #include "target/postgres/postgres.h"
 
@@ -88,8 +89,10 @@ static bool copy_opened(struct copier *copier, const struct part *part,
     buf_reset(&copier->rows);
     return copier->target->ops->part_begin(copier->target, &to, err) &&
            copy_out_begin(copier->source, read_sql, err) && move_rows(copier, err) &&
+           conn_exec(copier->source, "COMMIT", err) &&
+           (!own->snapshot || history_flush(copier->source, err)) &&
            copier->target->ops->part_commit(copier->target, ret_rows, err) &&
-           conn_exec(copier->source, "COMMIT", err) && fault_point("part.committed", err);
+           fault_point("part.committed", err);
 }
 
 static bool copy_part(struct copier *copier, const struct part *part, struct report *report)

@@ -14,6 +14,7 @@
 #include "pg/types.h"
 #include "pipeline/attempt.h"
 #include "pipeline/copier.h"
+#include "pipeline/history.h"
 #include "schema/fingerprint.h"
 
 enum { ATTEMPTS_MAX = 50 };
@@ -167,6 +168,8 @@ static void fill_job(struct attempt *attempt)
                 ? &attempt->tables
                 : NULL,
         .stop = engine->hard,
+        .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
+        .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .index_memory = engine->settings->index_memory,
         .without_owners = engine->settings->no_owner,
         .without_privileges = engine->settings->no_privileges,
@@ -486,6 +489,7 @@ static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *e
     bool is_good_dump = false;
     if (!engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
         !keeper_finish_tables(engine->keeper, &engine->ref, err) ||
+        (!engine->creator && !history_follow(engine, attempt.fresh, err)) ||
         !keeper_tables(engine->keeper, &engine->ref, &attempt.kept, err) ||
         !take_snapshot(&attempt, err) || !attempt_read_tables(&attempt, err))
         return false;

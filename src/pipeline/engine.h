@@ -53,7 +53,8 @@ struct engine {
     struct stop *hard;
     struct metrics *metrics; /* shared */
 
-    struct conn *keeper;  /* to the target: holds the engine's lock, writes the state */
+    struct conn *keeper;         /* to the target: holds the engine's lock, writes the state */
+    struct keeper_holder holder; /* that session, as the target's catalog names it */
     struct conn *creator; /* replication connection whose slot's snapshot waits to be imported */
     char *created_snapshot;
     struct keeper_pipeline pipeline;

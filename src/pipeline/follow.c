@@ -447,6 +447,14 @@ static bool open_target(struct session *session, struct err *err)
            session->target->ops->load(session->target, &session->stored, err);
 }
 
+static uint64_t newest_end(const struct session *session)
+{
+    uint64_t end = session->engine->pipeline.schema_lsn;
+    for (size_t i = 0; i < session->tables.count; i++)
+        end = MAX_OF(end, session->tables.items[i].end_lsn);
+    return end;
+}
+
 static bool run_session(struct session *session, struct err *err)
 {
     struct engine *engine = session->engine;
@@ -468,6 +476,7 @@ static bool run_session(struct session *session, struct err *err)
         .name_prefix = engine->name_prefix,
         .system_id = engine->system_id,
         .timeline = engine->pipeline.timeline,
+        .copied_lsn = newest_end(session),
         .target_version = engine->target_version,
         .wants_text = engine->wants_text,
         .batch_bytes = BATCH_BYTES,

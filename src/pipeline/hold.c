@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "conf/quantity.h"
 #include "pg/snapshot.h"
+#include "pipeline/history.h"
 
 enum { WAIT_MS = 10, REPORT_MS = 5000 };
 
@@ -57,16 +58,19 @@ static bool pause_or_stop(struct engine *engine, struct err *err)
     return !stop_wait(engine->soft, WAIT_MS) || err_set(err, ERR_STOP, "interrupted");
 }
 
-/* Reads S, exports, reads L: in this order, in the holding transaction. */
-static bool describe(struct hold *hold, struct err *err)
+/* Reads S, exports, reads L: in this order, in the holding transaction. Then up to L all is made
+ * durable on the source. */
+static bool describe(struct engine *engine, struct hold *hold, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(conn_free) struct conn *other = NULL;
     if (!conn_text(hold->conn, "SELECT pg_catalog.pg_current_snapshot()", &hold->snapshot, err) ||
         !conn_text(hold->conn, "SELECT pg_catalog.pg_export_snapshot()", &hold->exported, err) ||
         !conn_query(hold->conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err))
         return err_wrap(err, "could not hold a snapshot");
     hold->end_lsn = rows_lsn(rows, 0, 0);
-    return true;
+    return history_is_same(engine, hold->conn, err) &&
+           engine_connect(engine, true, "flush", &other, err) && history_flush(other, err);
 }
 
 /* For status. What a killed engine has left is overwritten as well. */
@@ -101,15 +105,24 @@ static bool wait_until_visible(struct engine *engine, const char *text, struct e
     }
 }
 
+/* The server may have restarted since: the slot's snapshot is gone then, a new one will do. */
+static bool import_created(const struct engine *engine, struct conn *conn, struct err *err)
+{
+    if (conn_execf(conn, err,
+                   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %L",
+                   engine->created_snapshot))
+        return true;
+    if (err->kind == ERR_FATAL || err->kind == ERR_DATA)
+        err->kind = ERR_RETRY;
+    return err_wrap(err, "could not use the slot's snapshot");
+}
+
 bool hold_created(struct engine *engine, struct hold *ret_hold, struct err *err)
 {
     AUTO(hold_release) struct hold hold = {0};
     if (!engine_connect(engine, true, "snapshot", &hold.conn, err) ||
-        !conn_execf(hold.conn, err,
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-                    " SET TRANSACTION SNAPSHOT %L",
-                    engine->created_snapshot) ||
-        !describe(&hold, err) || !wait_until_visible(engine, hold.snapshot, err))
+        !import_created(engine, hold.conn, err) || !describe(engine, &hold, err) ||
+        !wait_until_visible(engine, hold.snapshot, err))
         return false;
     conn_free(&engine->creator);
     str_free(&engine->created_snapshot);
@@ -237,7 +250,7 @@ bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, st
     if (!engine_connect(engine, true, "snapshot", &hold.conn, err) ||
         !wait_for_writers(engine, hold.conn, oids, err) ||
         !conn_exec(hold.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) ||
-        !describe(&hold, err))
+        !describe(engine, &hold, err))
         return false;
     *ret_hold = hold;
     hold = (struct hold){0};

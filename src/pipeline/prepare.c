@@ -79,8 +79,22 @@ static bool lock_is_taken(struct engine *engine, struct err *err)
                          "pg_terminate_backend()");
 }
 
+/* A connection that we have given up may live on there, when the network swallowed its end. */
+static bool end_former(struct engine *engine, const struct keeper_holder *former, struct err *err)
+{
+    AUTO(keeper_holder_release) struct keeper_holder holder = {0};
+    if (!former->pid)
+        return true;
+    if (!keeper_lock_holder(engine->keeper, &engine->ref, &holder, err))
+        return false;
+    bool is_ours = holder.pid == former->pid && holder.since && former->since &&
+                   strcmp(holder.since, former->since) == 0;
+    return !is_ours || conn_execf(engine->keeper, err, "SELECT pg_catalog.pg_terminate_backend(%d)",
+                                  holder.pid);
+}
+
 /* A killed engine's session may live for a moment: wait a little before giving up. */
-static bool take_lock(struct engine *engine, struct err *err)
+static bool take_lock(struct engine *engine, const struct keeper_holder *former, struct err *err)
 {
     int64_t until = clock_ms() + LOCK_WAIT_MS;
     for (;;) {
@@ -88,7 +102,9 @@ static bool take_lock(struct engine *engine, struct err *err)
         if (!keeper_try_lock(engine->keeper, &engine->ref, &is_locked, err))
             return false;
         if (is_locked)
-            return true;
+            return keeper_lock_holder(engine->keeper, &engine->ref, &engine->holder, err);
+        if (!end_former(engine, former, err))
+            return false;
         if (clock_ms() >= until)
             return lock_is_taken(engine, err);
         if (stop_wait(engine->soft, RETRY_MS))
@@ -126,9 +142,17 @@ static bool end_orphans(struct engine *engine, struct err *err)
 bool engine_lock(struct engine *engine, struct err *err)
 {
     conn_free(&engine->keeper);
-    return engine_connect(engine, false, "keeper", &engine->keeper, err) &&
-           conn_exec(engine->keeper, "SET synchronous_commit = local", err) &&
-           take_lock(engine, err) && end_orphans(engine, err);
+    AUTO(keeper_holder_release) struct keeper_holder former = engine->holder;
+    engine->holder = (struct keeper_holder){0};
+    if (engine_connect(engine, false, "keeper", &engine->keeper, err) &&
+        conn_exec(engine->keeper, "SET synchronous_commit = local", err) &&
+        take_lock(engine, &former, err))
+        return end_orphans(engine, err);
+    if (!engine->holder.pid) { /* the next try has to know it still */
+        engine->holder = former;
+        former = (struct keeper_holder){0};
+    }
+    return false;
 }
 
 /* --- the slot --- */

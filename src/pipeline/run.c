@@ -268,6 +268,7 @@ static void run_release(struct run *run)
     schema_tools_release(&engine->tools);
     free(engine->restless);
     free(engine->strangers);
+    keeper_holder_release(&engine->holder);
     free(engine->slot);
     free(engine->publication);
     free(engine->inserts_publication);

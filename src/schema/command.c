@@ -17,7 +17,12 @@ static const char session_options[] =
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
     "-c idle_session_timeout=0 -c default_transaction_isolation=read\\ committed "
     "-c default_transaction_read_only=off -c default_transaction_deferrable=off "
-    "-c client_min_messages=warning -c client_connection_check_interval=1000";
+    "-c client_min_messages=warning -c client_connection_check_interval=1000 "
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
+
+/* A server that goes silent must not hold a child for ever. */
+static const char liveness[] = " keepalives=1 keepalives_idle=10 keepalives_interval=5"
+                               " keepalives_count=3";
 
 void command_init(struct command *command, const struct schema_job *job, const char *path)
 {
@@ -119,6 +124,8 @@ void command_connect(struct command *command, const char *url, const char *role,
     char *password = url_part(url, "password");
     buf_puts(&conninfo, plain);
     conninfo_add(&conninfo, "application_name", application);
+    buf_fmt(&conninfo, "%s connect_timeout=%d tcp_user_timeout=%d", liveness,
+            MAX_OF(command->job->connect_timeout_ms / 1000, 2), command->job->tcp_user_timeout_ms);
     if (password) {
         command->secret = passfile_line(password);
         conninfo_add(&conninfo, "passfile", CHILD_SECRET_PATH);

@@ -28,6 +28,8 @@ struct schema_job {
                                           oids as on the source); NULL: all */
     bool without_actors; /* no foreign keys, triggers, rules: they would act on applied changes */
     const struct stop *stop;
+    int connect_timeout_ms;
+    int tcp_user_timeout_ms;
     int64_t index_memory; /* bytes for one index build; 0: the target's default */
     int jobs;             /* index builds at the same time */
     bool without_owners;  /* what is made belongs to the target's user */

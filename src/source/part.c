@@ -203,7 +203,7 @@ static bool import_snapshot(struct conn *source, const char *snapshot, struct er
 {
     if (conn_execf(source, err, "SET TRANSACTION SNAPSHOT %L", snapshot))
         return true;
-    if (err->kind == ERR_FATAL)
+    if (err->kind == ERR_FATAL || err->kind == ERR_DATA) /* 55000, 42704, or 22023 */
         err->kind = ERR_RETRY; /* the holder is gone: a new snapshot is needed */
     return err_wrap(err, "could not use the copy's snapshot");
 }

@@ -52,27 +52,23 @@ static bool switch_point(struct conn *conn, uint32_t now, uint32_t then, uint64_
     return true;
 }
 
-static bool check_timeline(struct conn *conn, const struct stream_options *options,
-                           uint32_t timeline, uint64_t after, struct err *err)
+/* What is copied before the stream begins counts as well: its end lies beyond the position. */
+static bool check_history(const struct stream_options *options,
+                          const struct source_history *history, uint64_t reached, struct err *err)
 {
     char text[2][LSN_TEXT];
-    uint64_t left = 0;
-    if (timeline == options->timeline)
-        return true;
-    if (!switch_point(conn, timeline, options->timeline, &left, err))
-        return false;
-    if (after <= left)
+    if (reached <= history->left)
         return true;
     (void)err_set(err, ERR_CONFIG,
                   "the source is on timeline %u, which left timeline %u at %s; the target holds "
                   "changes up to %s that this source never had",
-                  timeline, options->timeline, lsn_format(left, text[0]),
-                  lsn_format(after, text[1]));
+                  history->timeline, options->timeline, lsn_format(history->left, text[0]),
+                  lsn_format(reached, text[1]));
     return err_hint(err, "%s", again_hint);
 }
 
 static bool check_system(struct conn *conn, const struct stream_options *options, uint64_t after,
-                         uint32_t *ret_timeline, struct err *err)
+                         struct source_history *ret_history, struct err *err)
 {
     char text[2][LSN_TEXT];
     AUTO(replication_system_release) struct replication_system system = {0};
@@ -85,8 +81,12 @@ static bool check_system(struct conn *conn, const struct stream_options *options
                       system.system_id, options->system_id);
         return err_hint(err, "check the source URL");
     }
-    *ret_timeline = system.timeline;
-    if (!check_timeline(conn, options, system.timeline, after, err))
+    struct source_history history = {.timeline = system.timeline, .left = UINT64_MAX};
+    if (history.timeline != options->timeline &&
+        !switch_point(conn, history.timeline, options->timeline, &history.left, err))
+        return false;
+    *ret_history = history;
+    if (!check_history(options, &history, after, err))
         return false;
     if (after <= system.flush_lsn)
         return true;
@@ -170,6 +170,7 @@ static bool start(const struct stream_options *options, struct conn *sql, uint64
 {
     AUTO(buf_release) struct buf plugin = BUF_INIT;
     AUTO(buf_release) struct buf names = BUF_INIT;
+    struct source_history history = {0};
     int version = conn_version(sql) / 10000;
     result->protocol = version >= 16 ? 4 : version == 15 ? 3 : 2;
     quote_ident(&names, options->publication);
@@ -182,8 +183,10 @@ static bool start(const struct stream_options *options, struct conn *sql, uint64
     if (!slot_wait_free(sql, options->slot, options->name_prefix, options->stop, FREE_WAIT_MS,
                         err) ||
         !connect(options, true, &result->conn, err) ||
-        !check_system(result->conn, options, after, &result->timeline, err))
+        !check_system(result->conn, options, after, &history, err) ||
+        !check_history(options, &history, options->copied_lsn, err))
         return false;
+    result->timeline = history.timeline;
     if (replication_start(result->conn, options->slot, after, plugin.data, err))
         return true;
     if (strcmp(err->sqlstate, "55006") == 0) /* somebody was faster: it may go away */
@@ -209,4 +212,14 @@ bool start_replication(const struct stream_options *options, uint64_t after,
     }
     *ret_result = result;
     return true;
+}
+
+bool start_look(const struct stream_options *options, uint64_t after,
+                struct source_history *ret_history, struct err *err)
+{
+    AUTO(conn_free) struct conn *sql = NULL;
+    AUTO(conn_free) struct conn *replication = NULL;
+    return connect(options, false, &sql, err) && check_slot(sql, options, after, err) &&
+           connect(options, true, &replication, err) &&
+           check_system(replication, options, after, ret_history, err);
 }

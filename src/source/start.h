@@ -23,3 +23,15 @@ struct start_result {
  * named in the error (ERR_CONFIG: only people can mend it). */
 bool start_replication(const struct stream_options *options, uint64_t after,
                        struct start_result *ret_result, struct err *err);
+
+/* What became of the timeline that the pipeline's positions belong to. */
+struct source_history {
+    uint32_t timeline; /* the source's present one */
+    uint64_t left;     /* where its history left options->timeline; UINT64_MAX: it is on it still */
+};
+
+/* The same checks without a stream, for a copy that goes on: the slot must still be there, and
+ * what the target has applied be part of the source's history. What it has copied beyond `left`
+ * is not. */
+bool start_look(const struct stream_options *options, uint64_t after,
+                struct source_history *ret_history, struct err *err);

@@ -18,6 +18,7 @@ struct stream_options { /* everything borrowed, outlives the feed */
     const char *name_prefix; /* of our own sessions: one that still uses the slot is ended */
     const char *system_id;   /* of the cluster that the position belongs to */
     uint32_t timeline;       /* likewise */
+    uint64_t copied_lsn;     /* the newest end of what was copied; 0: nothing */
     int target_version;      /* decides which types travel as text */
     bool wants_text;         /* some target column's type differs: values as text */
     size_t batch_bytes;      /* a batch is published when it has grown so large */

@@ -89,14 +89,20 @@ static void print_lag(const struct status *status, FILE *out)
     if (status->has_keeper)
         (void)fprintf(out, "; position %s", lsn_format(status->pipeline.position, lsn));
     (void)fprintf(out, ", the source's end %s\n", lsn_format(status->end, end));
-    uint64_t from = status->has_keeper ? status->pipeline.consistent_from : 0;
-    if (!status->has_keeper)
+}
+
+static void print_consistent(const struct status *status, FILE *out)
+{
+    char lsn[LSN_TEXT];
+    if (!status->has_keeper || status->settings->mode == MODE_SNAPSHOT)
         return;
-    if (!from)
-        (void)fputs("consistent  not yet\n", out);
+    if (status->consistent_from)
+        (void)fprintf(out, "consistent  from %s on: %s%s\n",
+                      lsn_format(status->consistent_from, lsn),
+                      status->inconsistent ? "not reached yet: " : "reached",
+                      status->inconsistent ? status->inconsistent : "");
     else
-        (void)fprintf(out, "consistent  from %s on: %s\n", lsn_format(from, lsn),
-                      status->pipeline.position >= from ? "reached" : "not reached yet");
+        (void)fprintf(out, "consistent  not yet: %s\n", status->inconsistent);
 }
 
 static void print_wait(const struct wait *wait, FILE *out)
@@ -221,6 +227,7 @@ void status_print(const struct status *status, FILE *out)
     print_engine(status, out);
     print_slot(status, out);
     print_lag(status, out);
+    print_consistent(status, out);
     print_waits(status, out);
     print_tables(status, out);
     print_list(&status->warnings, "warning", out);

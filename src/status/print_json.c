@@ -118,17 +118,10 @@ static json_t *tables_json(const struct status *status)
     return array;
 }
 
-static json_t *consistent_json(const struct status *status)
-{
-    uint64_t from = status->has_keeper ? status->pipeline.consistent_from : 0;
-    if (!status->has_keeper)
-        return json_null();
-    return json_boolean(from && status->pipeline.position >= from);
-}
-
 void status_print_json(const struct status *status, FILE *out)
 {
     bool runs = status->engine.pid != 0;
+    bool knows = status->has_keeper && status->settings->mode != MODE_SNAPSHOT;
     json_t *root = json_pack("{s:i, s:b, s:o, s:s}", "version", JSON_VERSION, "ok",
                              status->problems.count == 0, "slot_name",
                              json_text_or_null(status->slot_name), "phase", status->phase);
@@ -139,10 +132,11 @@ void status_print_json(const struct status *status, FILE *out)
     (void)json_object_set_new(root, "publication",
                               json_text_or_null(*status->publication ? status->publication : NULL));
     (void)json_object_set_new(root, "lag", lag_json(status));
-    (void)json_object_set_new(
-        root, "consistent_from",
-        lsn_or_null(status->has_keeper ? status->pipeline.consistent_from : 0));
-    (void)json_object_set_new(root, "consistent", consistent_json(status));
+    (void)json_object_set_new(root, "consistent_from", lsn_or_null(status->consistent_from));
+    (void)json_object_set_new(root, "consistent",
+                              knows ? json_boolean(!status->inconsistent) : json_null());
+    (void)json_object_set_new(root, "inconsistent_because",
+                              json_text_or_null(status->inconsistent));
     (void)json_object_set_new(root, "snapshot", snapshot_json(status));
     (void)json_object_set_new(root, "waits_for",
                               json_text_or_null(runs ? status->pipeline.waits_for : NULL));

@@ -47,6 +47,7 @@ void status_release(struct status *status)
     slot_state_release(&status->slot);
     keeper_pipeline_release(&status->pipeline);
     keeper_holder_release(&status->engine);
+    free(status->inconsistent);
     wait_list_release(&status->waits);
     strv_release(&status->problems);
     strv_release(&status->warnings);
@@ -232,6 +233,56 @@ static void join_tables(struct status_reading *reading)
     }
 }
 
+/* --- from where on the target is a state of the source --- */
+
+static uint64_t newest_end(const struct status_reading *reading)
+{
+    uint64_t end = reading->status->pipeline.schema_lsn;
+    for (size_t i = 0; i < reading->kept.count; i++)
+        end = MAX_OF(end, reading->kept.items[i].end_lsn);
+    return end;
+}
+
+static char *rows_to_come(const struct keeper_tables *kept)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < kept->count; i++)
+        done += kept->items[i].is_copied;
+    return str_fmt("%zu of %zu tables are copied", done, kept->count);
+}
+
+static char *why_inconsistent(const struct status_reading *reading)
+{
+    switch (reading->status->pipeline.phase) {
+    case KEEPER_CREATED:
+    case KEEPER_SLOT:
+        return str_dup("the schema is being copied");
+    case KEEPER_TABLES:
+        return rows_to_come(&reading->kept);
+    case KEEPER_ROWS:
+        return str_dup("indexes are being built; then the stream is applied");
+    case KEEPER_INDEXES:
+    case KEEPER_FOLLOWING:
+        return str_dup("the stream has not passed the last table's snapshot");
+    }
+    return NULL;
+}
+
+/* The last table's end position is known when all rows are copied. (A start before the stream is
+ * applied may still raise it.) A pipeline that adds tables keeps its own until then. */
+static void find_consistent(struct status_reading *reading)
+{
+    struct status *status = reading->status;
+    const struct keeper_pipeline *pipeline = &status->pipeline;
+    if (!status->has_keeper || status->settings->mode == MODE_SNAPSHOT)
+        return;
+    status->consistent_from = pipeline->consistent_from;
+    if (pipeline->phase == KEEPER_ROWS || pipeline->phase == KEEPER_INDEXES)
+        status->consistent_from = MAX_OF(status->consistent_from, newest_end(reading));
+    if (!status->consistent_from || pipeline->position < status->consistent_from)
+        status->inconsistent = why_inconsistent(reading);
+}
+
 /* --- the whole --- */
 
 bool status_read(const struct settings *settings, struct status *ret, struct err *err)
@@ -250,6 +301,7 @@ bool status_read(const struct settings *settings, struct status *ret, struct err
         return false;
     look(&reading, &ret->source, status_look_source);
     join_tables(&reading);
+    find_consistent(&reading);
     status_judge(ret);
     return true;
 }

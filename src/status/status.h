@@ -64,6 +64,8 @@ struct status {
     char *keeper_schema;
     struct keeper_pipeline pipeline;
     struct keeper_holder engine; /* pid 0: no engine runs */
+    uint64_t consistent_from;    /* from here on the target is a state of the source; 0: unknown */
+    char *inconsistent;          /* owned; why it is none yet, NULL: it is, or nobody knows */
 
     const char *phase;  /* see status_phase() */
     int64_t lag_bytes;  /* negative: unknown */
