@@ -154,11 +154,17 @@ static bool choose_patterns(struct status_reading *reading, struct err *err)
 
 /* --- tables --- */
 
+/* The engine marks a table some time after its last part is recorded. */
+static bool is_copied(const struct keeper_table *kept, int64_t parts, int64_t parts_done)
+{
+    return kept->is_copied || (parts > 0 && parts_done == parts);
+}
+
 static enum status_table_state kept_state(const struct status *status,
                                           const struct keeper_table *kept,
                                           const struct status_table *table)
 {
-    if (!kept->is_copied)
+    if (!is_copied(kept, table->parts, table->parts_done))
         return table->parts_done ? TABLE_COPYING : TABLE_PLANNED;
     if (status->pipeline.phase != KEEPER_FOLLOWING || status->pipeline.position < kept->end_lsn)
         return TABLE_COPIED;
@@ -243,11 +249,16 @@ static uint64_t newest_end(const struct status_reading *reading)
     return end;
 }
 
-static char *rows_to_come(const struct keeper_tables *kept)
+static char *rows_to_come(const struct status_reading *reading)
 {
+    const struct keeper_tables *kept = &reading->kept;
     size_t done = 0;
-    for (size_t i = 0; i < kept->count; i++)
-        done += kept->items[i].is_copied;
+    for (size_t i = 0; i < kept->count; i++) {
+        const struct keeper_table_progress *progress =
+            keeper_progress_find(&reading->progress, kept->items[i].oid);
+        done += is_copied(&kept->items[i], progress ? progress->parts : 0,
+                          progress ? progress->parts_done : 0);
+    }
     return str_fmt("%zu of %zu tables are copied", done, kept->count);
 }
 
@@ -258,7 +269,7 @@ static char *why_inconsistent(const struct status_reading *reading)
     case KEEPER_SLOT:
         return str_dup("the schema is being copied");
     case KEEPER_TABLES:
-        return rows_to_come(&reading->kept);
+        return rows_to_come(reading);
     case KEEPER_ROWS:
         return str_dup("indexes are being built; then the stream is applied");
     case KEEPER_INDEXES:

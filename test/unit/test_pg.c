@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "pg/hosts.h"
 #include "pg/lsn.h"
 #include "pg/quote.h"
 #include "pg/snapshot.h"
@@ -309,9 +310,47 @@ static void bad_urls_are_named_without_their_secrets(void **state)
     }
 }
 
+static void hosts_are_paired_as_libpq_does(void **state)
+{
+    static const struct {
+        const char *url;
+        size_t count;
+        const char *name; /* of the last host */
+        const char *address;
+        const char *port;
+    } cases[] = {
+        {"postgresql://u@a:1/d", 1, NULL, NULL, NULL},
+        {"postgresql://u@a:1,b:2/d", 2, "b", NULL, "2"},
+        {"postgresql://u@a,b/d", 2, "b", NULL, "5432"},
+        {"host=a,b,c port=7", 3, "c", NULL, "7"},
+        {"host=a,b port=7,", 2, "b", NULL, "5432"},
+        {"host=a,b hostaddr=10.0.0.1,10.0.0.2", 2, "b", "10.0.0.2", NULL},
+        {"hostaddr=10.0.0.1,10.0.0.2 port=1,2", 2, NULL, "10.0.0.2", "2"},
+        {"host=a,b port=1,2,3", 1, NULL, NULL, NULL},
+        {"host=a, dbname=d", 1, NULL, NULL, NULL},
+        {"host=a,b hostaddr=10.0.0.1", 1, NULL, NULL, NULL},
+        {"dbname=d", 1, NULL, NULL, NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO(hosts_release) struct hosts hosts = {0};
+        hosts_read(cases[i].url, &hosts);
+        assert_int_equal(hosts.count, cases[i].count);
+        const char *got[] = {hosts_name(&hosts, hosts.count - 1),
+                             hosts_address(&hosts, hosts.count - 1),
+                             hosts_port(&hosts, hosts.count - 1)};
+        const char *expected[] = {cases[i].name, cases[i].address, cases[i].port};
+        for (size_t k = 0; k < COUNT_OF(got); k++) {
+            assert_int_equal(got[k] == NULL, expected[k] == NULL);
+            if (got[k])
+                assert_string_equal(got[k], expected[k]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hosts_are_paired_as_libpq_does),
         cmocka_unit_test(identifiers_are_always_quoted),
         cmocka_unit_test(literals_cannot_be_left),
         cmocka_unit_test(formats_of_sql_quote_their_arguments),
