@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/macros.h"
 
@@ -17,6 +18,7 @@ enum err_kind {
 struct err {
     enum err_kind kind;
     char sqlstate[6];
+    int64_t row;     /* of a COPY: the one that the server could not take, from 1; 0: not said */
     char text[1018]; /* "context: context: cause", then an optional "; hint: …" */
 };
 

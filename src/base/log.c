@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 
 static atomic_int level_now = LOG_INFO;
 static atomic_int format_now = LOG_LOGFMT;
@@ -119,6 +120,18 @@ static void put_console(struct buf *out, enum log_level level, const char *when,
     buf_puts(out, is_coloured ? "\033[0m" : "");
 }
 
+/* Names and keys of a database without an encoding may be no UTF-8. NULL: it is good as it is. */
+static char *repaired(const char *message)
+{
+    json_t *json = json_string(message); /* refuses what is no UTF-8 */
+    char *copy = json ? NULL : str_dup(message);
+    for (char *c = copy; c && *c; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    json_decref(json);
+    return copy;
+}
+
 static void write_line(enum log_level level, const char *message, const char *sqlstate)
 {
     struct timespec ts;
@@ -130,6 +143,8 @@ static void write_line(enum log_level level, const char *message, const char *sq
     (void)snprintf(when + used, sizeof(when) - used, ".%03ldZ", ts.tv_nsec / 1000000);
 
     AUTO(buf_release) struct buf out = BUF_INIT;
+    AUTO(str_free) char *mended = repaired(message);
+    message = mended ? mended : message;
     switch ((enum log_format)atomic_load(&format_now)) {
     case LOG_LOGFMT:
         put_logfmt(&out, level, when, message, sqlstate);

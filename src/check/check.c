@@ -127,6 +127,7 @@ static bool open_source(struct check *check, struct err *err)
     if (!open_side(check, true, &check->source, err))
         return pooler_refused(check, "source", err);
     check->source_version = conn_version(check->source);
+    check->is_raw = conn_is_raw(check->source);
     return conn_text(check->source, "SELECT pg_catalog.quote_ident(current_user)",
                      &check->source_role, err) &&
            conn_text(check->source, "SELECT pg_catalog.current_database()", &check->database, err);

@@ -30,6 +30,7 @@ struct check {
     struct conn *source;
     struct conn *target;
     int source_version;
+    bool is_raw; /* the source database has no encoding */
     int target_version;
     char *database; /* the source's, as are system and timeline */
     char *system_id;

@@ -29,10 +29,7 @@ bool check_source_server(struct check *check, struct err *err)
         refuse_version(check, check->source_version);
     if (!conn_query(check->source,
                     "SELECT pg_catalog.pg_is_in_recovery(),"
-                    " pg_catalog.current_setting('wal_level'),"
-                    " pg_catalog.pg_encoding_to_char(encoding)"
-                    " FROM pg_catalog.pg_database"
-                    " WHERE datname = pg_catalog.current_database()",
+                    " pg_catalog.current_setting('wal_level')",
                     &rows, err))
         return false;
     if (check_follows(check) && rows_bool(rows, 0, 0))
@@ -40,11 +37,6 @@ bool check_source_server(struct check *check, struct err *err)
                     str_dup("give the URL of its primary"));
     if (check_follows(check) && strcmp(rows_text(rows, 0, 1), "logical") != 0)
         refuse_wal_level(check, rows_text(rows, 0, 1));
-    if (strcmp(rows_text(rows, 0, 2), "SQL_ASCII") == 0)
-        check_error(check, "sql_ascii",
-                    str_dup("the source database has the encoding SQL_ASCII, whose bytes have no "
-                            "known meaning"),
-                    str_dup("convert the database to UTF8"));
     return true;
 }
 
@@ -195,7 +187,8 @@ bool check_plugins(struct check *check, struct err *err)
     return true;
 }
 
-/* The source's text is sent as UTF8 whatever it is stored as; the target stores it as its own. */
+/* The source's text is sent as UTF8 whatever it is stored as; the target stores it as its own. Of a
+ * source without an encoding bytes are sent. */
 bool check_encodings(struct check *check, struct err *err)
 {
     AUTO(str_free) char *source = NULL;
@@ -206,7 +199,17 @@ bool check_encodings(struct check *check, struct err *err)
     if (!conn_text(check->source, sql, &source, err) ||
         !conn_text(check->target, sql, &target, err))
         return false;
-    if (strcmp(target, "UTF8") == 0 || strcmp(source, target) == 0)
+    if (strcmp(source, target) == 0)
+        return true;
+    if (check->is_raw)
+        check_warning(check, "sql_ascii",
+                      str_fmt("the source database has the encoding SQL_ASCII: its bytes are taken "
+                              "as %s, the target's encoding; a row that is not valid in it stops "
+                              "the pipeline, which names the row",
+                              target),
+                      str_dup("make the target database with ENCODING 'SQL_ASCII' TEMPLATE "
+                              "template0 LOCALE 'C' where rows may hold any bytes"));
+    if (check->is_raw || strcmp(target, "UTF8") == 0)
         return true;
     check_warning(check, "target_encoding",
                   str_fmt("the target database has the encoding %s, the source %s: %s", target,

@@ -31,7 +31,8 @@ static const char session_options[] =
     "-c search_path= -c default_transaction_isolation=read\\ committed "
     "-c default_transaction_read_only=off -c default_transaction_deferrable=off "
     "-c row_security=off -c jit=off -c client_min_messages=warning "
-    "-c standard_conforming_strings=on -c xmloption=content -c array_nulls=on";
+    "-c standard_conforming_strings=on -c xmloption=content -c array_nulls=on "
+    "-c synchronize_seqscans=off";
 
 static void first_line(char *text)
 {
@@ -59,6 +60,20 @@ static enum err_kind classify(const struct conn *conn, const char *sqlstate)
     return conn_is_lost(conn) || !sqlstate[0] ? ERR_RETRY : ERR_FATAL;
 }
 
+/* The context of an error in COPY FROM, "COPY table, line 5, column …", names the row; what follows
+ * may hold values. Its words are those of the server's lc_messages. */
+static int64_t copy_row(const PGresult *result)
+{
+    const char *context = result ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
+    if (!context || strncmp(context, "COPY ", 5) != 0)
+        return 0;
+    const char *line = strstr(context, ", line ");
+    if (!line)
+        line = strchr(context, ',');
+    const char *digit = line ? strpbrk(line, "0123456789") : NULL;
+    return digit ? strtoll(digit, NULL, 10) : 0;
+}
+
 bool conn_fail(struct conn *conn, const PGresult *result, struct err *err)
 {
     const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
@@ -73,6 +88,7 @@ bool conn_fail(struct conn *conn, const PGresult *result, struct err *err)
     const char *more = detail && kind != ERR_DATA ? detail : "";
     (void)err_set(err, kind, "%s: %s%s%.300s%s", conn->what, text[0] ? text : "connection lost",
                   *more ? " (" : "", more, *more ? ")" : "");
+    err->row = copy_row(result);
     if (hint)
         (void)err_hint(err, "%.300s", hint);
     (void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate ? sqlstate : "");
@@ -363,6 +379,25 @@ static bool connect_any(struct conn *conn, const struct conn_options *options, s
            (err->kind == ERR_RETRY && connect_some(conn, options, &hosts, "any", err));
 }
 
+/* No conversion: the server's own encoding. (SQL_ASCII would not do towards a server that has one:
+ * COPY FROM in text form then checks nothing.) */
+static bool speak_raw(struct conn *conn, struct err *err)
+{
+    const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
+    return !encoding || conn_execf(conn, err, "SET client_encoding = %L", encoding);
+}
+
+bool conn_is_raw(const struct conn *conn)
+{
+    const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
+    return encoding && strcmp(encoding, "SQL_ASCII") == 0;
+}
+
+bool conn_refused_encoding(const struct err *err)
+{
+    return strcmp(err->sqlstate, "22021") == 0 || strcmp(err->sqlstate, "22P05") == 0;
+}
+
 bool conn_open(const struct conn_options *options, struct conn **ret_conn, struct err *err)
 {
     AUTO(conn_free) struct conn *conn = mem_alloc(sizeof(*conn));
@@ -373,6 +408,8 @@ bool conn_open(const struct conn_options *options, struct conn **ret_conn, struc
     if (PQsetnonblocking(conn->pg, 1) != 0)
         return conn_fail(conn, NULL, err);
     if (conn_version(conn) >= 170000 && !conn_exec(conn, "SET transaction_timeout = 0", err))
+        return false;
+    if ((options->is_raw || conn_is_raw(conn)) && !speak_raw(conn, err))
         return false;
     *ret_conn = TAKE(conn);
     return true;

@@ -20,6 +20,7 @@ struct conn_options {
     const char *application_name; /* "trunkline:<pipeline>:<role>" */
     const char *extra_options;    /* more startup options ("-c name=value …"), or NULL */
     bool is_replication;          /* a logical replication connection */
+    bool is_raw;                  /* texts in the server's own encoding, not in UTF8 */
     int connect_timeout_ms;       /* 0: 10 s */
     int tcp_user_timeout_ms;      /* 0: 30 s */
     const struct stop *stop;      /* borrowed, outlives the connection; or NULL */
@@ -49,6 +50,14 @@ bool conn_receive(struct conn *conn, struct rows **ret_rows, struct err *err);
 
 /* First column of the first row as text, owned by the caller; NULL when NULL or no row. */
 bool conn_text(struct conn *conn, const char *sql, char **ret_text, struct err *err);
+
+/* Whether the database has no encoding (SQL_ASCII): its texts may be any bytes, and our session
+ * gets and sends them as they are. */
+bool conn_is_raw(const struct conn *conn);
+
+/* Whether a server refused a value because of encodings: bytes that are not valid in the one, or a
+ * character that the other lacks. */
+bool conn_refused_encoding(const struct err *err);
 
 int conn_version(const struct conn *conn); /* 150020 */
 int conn_backend_pid(const struct conn *conn);

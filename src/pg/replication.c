@@ -107,6 +107,10 @@ static bool ended(struct conn *conn, struct err *err)
     else if (!conn_fail(conn, result, err) && strcmp(err->sqlstate, "42704") == 0)
         (void)err_hint(err, "the publication has been dropped and changes are lost: remove the "
                             "pipeline with tear-down, empty the target and copy again");
+    if (conn_refused_encoding(err))
+        (void)err_hint(err, "a row holds bytes that its own encoding does not define: mend it on "
+                            "the source; the stream keeps the row as it was written, so tear-down "
+                            "and copy again");
     PQclear(result);
     return false;
 }

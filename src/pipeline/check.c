@@ -22,6 +22,7 @@ static void keep(struct engine *engine, struct check *check)
     engine->ref = (struct keeper_ref){engine->settings->keeper_schema, engine->slot};
     engine->timeline = check->timeline;
     engine->source_version = check->source_version;
+    engine->is_raw = check->is_raw;
     engine->target_version = check->target_version;
     engine->until = check->until;
     schema_tools_release(&engine->tools);

@@ -41,6 +41,7 @@ struct copier {
     struct conn *source;
     struct target *target;
     struct buf rows; /* gathered, to write fewer and larger messages */
+    int64_t read;    /* rows of the part that have come */
 };
 
 static bool write_gathered(struct copier *copier, struct err *err)
@@ -60,9 +61,11 @@ static bool move_rows(struct copier *copier, struct err *err)
 {
     const char *data = NULL;
     size_t len = 0;
+    copier->read = 0;
     if (!copy_out_next(copier->source, &data, &len, err) || !fault_point("part.rows", err))
         return false;
     while (data) {
+        copier->read++;
         buf_add(&copier->rows, data, len);
         if (copier->rows.len >= WRITE_BYTES && !write_gathered(copier, err))
             return false;
@@ -95,6 +98,27 @@ static bool copy_opened(struct copier *copier, const struct part *part,
            fault_point("part.committed", err);
 }
 
+/* A value that the target refuses, or that the source cannot send: which row it is. */
+static bool name_row(struct copier *copier, const struct part *part, struct err *err)
+{
+    AUTO(conn_free) struct conn *source = NULL;
+    AUTO(str_free) char *label = NULL;
+    struct err ignored = {0};
+    int64_t row = err->row;
+    bool is_encoding = conn_refused_encoding(err);
+    if (row == 0 && is_encoding) /* the source's: the next after those that came */
+        row = copier->read + 1;
+    if (row > 0 && engine_connect(copier->crew->engine, true, "copier", &source, &ignored))
+        label = part_row_label(source, part, copier->crew->snapshot, row);
+    if (label)
+        (void)err_wrap(err, "the row at %s", label);
+    if (is_encoding)
+        return err_hint(err, "mend the value on the source, or make the target database with an "
+                             "encoding that has the character (one without an encoding, SQL_ASCII, "
+                             "takes the bytes of another such), then start again");
+    return false;
+}
+
 static bool copy_part(struct copier *copier, const struct part *part, struct report *report)
 {
     struct err *err = &report->err;
@@ -104,7 +128,8 @@ static bool copy_part(struct copier *copier, const struct part *part, struct rep
                    part_open(copier->source, part, copier->crew->snapshot, &state, &own, err);
     report->is_changed = state == PART_CHANGED;
     if (is_good && state == PART_READY)
-        is_good = copy_opened(copier, part, &own, &report->rows, err);
+        is_good = copy_opened(copier, part, &own, &report->rows, err) ||
+                  (err->kind == ERR_DATA && name_row(copier, part, err));
     return is_good || err_wrap(err, "copy of %s.%s", part->table->schema, part->table->name);
 }
 
@@ -124,6 +149,7 @@ static bool copier_open(struct copier *copier, struct err *err)
         .url = engine->settings->target,
         .application_name = name,
         .keeper = engine->ref,
+        .is_raw = engine->is_raw,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,

@@ -46,6 +46,7 @@ struct engine {
     struct schema_tools tools;
     int source_version;
     int target_version;
+    bool is_raw;     /* the source has no encoding: its bytes go to the target as they are */
     bool wants_text; /* the stream must carry text: types differ, or it said so */
 
     /* Shared: the main thread raises them. soft: finish the group in hand. hard: break off. */

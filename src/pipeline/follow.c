@@ -433,6 +433,7 @@ static bool open_target(struct session *session, struct err *err)
         .application_name = name,
         .keeper = engine->ref,
         .tables = &session->tables,
+        .is_raw = engine->is_raw,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,

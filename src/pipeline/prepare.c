@@ -39,8 +39,12 @@ bool engine_connect(struct engine *engine, bool is_source, const char *role, str
         .url = is_source ? engine->settings->source : engine->settings->target,
         .what = is_source ? "source" : "target",
         .application_name = name,
-        /* what we change on the source must not wait for a standby that is not there */
-        .extra_options = is_source ? "-c synchronous_commit=local" : NULL,
+        /* What we change on the source must not wait for a standby that is not there; and rows
+         * come in their order on disk. */
+        .extra_options = is_source ? "-c synchronous_commit=local "
+                                     "-c max_parallel_workers_per_gather=0"
+                                   : NULL,
+        .is_raw = !is_source && engine->is_raw,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = engine->hard,

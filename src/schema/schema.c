@@ -110,6 +110,8 @@ static bool run_dump(const struct schema_job *job, struct conn *source, const ch
                                         "--no-sync",         "--quote-all-identifiers"};
     for (size_t i = 0; i < COUNT_OF(fixed); i++)
         command_add(&command, fixed[i]);
+    /* names are compared with those that we read */
+    command_addf(&command, "--encoding=%s", conn_is_raw(source) ? "SQL_ASCII" : "UTF8");
     if (!exclude(&command, source, "--exclude-schema",
                  "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_namespace n"
                  " WHERE n.nspname = $1 OR " CATALOG_IS_KEEPER("n.oid"),

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "pg/quote.h"
 
+enum { KEY_CHARS = 80 };
+
 static void add(struct part_list *list, const struct part *part)
 {
     list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
@@ -82,6 +84,17 @@ void part_list_release(struct part_list *list)
     *list = PART_LIST_INIT;
 }
 
+/* From where the part's rows are read, in their order on disk. */
+static void put_from(struct buf *sql, const struct part *part)
+{
+    quote_add(sql, " FROM ONLY %I.%I", part->table->schema, part->table->name);
+    if (part->is_whole)
+        return;
+    buf_fmt(sql, " WHERE ctid >= '(%" PRId64 ",0)'::tid", part->first_block);
+    if (part->end_block >= 0)
+        buf_fmt(sql, " AND ctid < '(%" PRId64 ",0)'::tid", part->end_block);
+}
+
 /* The columns that are written: all but the generated ones. A table without columns has no list:
  * "()" is no SQL. */
 static void put_columns(struct buf *sql, const struct table *table, const char *before,
@@ -115,11 +128,7 @@ char *part_read_sql(const struct part *part)
     } else {
         buf_puts(&sql, "(SELECT");
         put_columns(&sql, table, " ", "");
-        buf_puts(&sql, " FROM ONLY ");
-        quote_qualified(&sql, table->schema, table->name);
-        buf_fmt(&sql, " WHERE ctid >= '(%" PRId64 ",0)'::tid", part->first_block);
-        if (part->end_block >= 0)
-            buf_fmt(&sql, " AND ctid < '(%" PRId64 ",0)'::tid", part->end_block);
+        put_from(&sql, part);
         buf_putc(&sql, ')');
     }
     buf_fmt(&sql, " TO STDOUT%s", format_of(part));
@@ -237,4 +246,47 @@ bool part_open(struct conn *source, const struct part *part, const char *snapsho
         return false;
     *ret_state = is_same ? PART_READY : PART_CHANGED;
     return is_same || conn_exec(source, "ROLLBACK", err);
+}
+
+/* The key of the row at ctid, as " (id = 5)"; nothing when it has none, or one that cannot be sent.
+ */
+static void put_key(struct conn *source, const struct table *table, const char *ctid,
+                    struct buf *label)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    struct err ignored = {0};
+    for (size_t i = 0; i < table->column_count; i++)
+        if (table->columns[i].is_primary_key || table->columns[i].is_identity_key)
+            quote_add(&sql, "%s pg_catalog.left(%I::text, %d) AS %I", sql.len ? "," : "SELECT",
+                      table->columns[i].name, KEY_CHARS, table->columns[i].name);
+    if (!sql.len)
+        return;
+    quote_add(&sql, " FROM ONLY %I.%I WHERE ctid = %L", table->schema, table->name, ctid);
+    if (!conn_query(source, sql.data, &rows, &ignored) || rows_count(rows) != 1)
+        return;
+    for (int i = 0; i < rows_columns(rows); i++)
+        buf_fmt(label, "%s%s = %s", i ? ", " : " (", rows_name(rows, i), rows_text(rows, 0, i));
+    buf_putc(label, ')');
+}
+
+char *part_row_label(struct conn *source, const struct part *part, const char *snapshot,
+                     int64_t nth)
+{
+    AUTO(str_free) char *ctid = NULL;
+    AUTO(buf_release) struct buf sql = BUF_INIT;
+    struct buf label = BUF_INIT;
+    struct err ignored = {0};
+    if (part->is_restless) /* its snapshot is not to be had a second time */
+        return NULL;
+    buf_puts(&sql, "SELECT ctid");
+    put_from(&sql, part);
+    buf_fmt(&sql, " OFFSET %" PRId64 " LIMIT 1", nth - 1);
+    if (!conn_exec(source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", &ignored) ||
+        !import_snapshot(source, snapshot, &ignored) ||
+        !conn_text(source, sql.data, &ctid, &ignored) || !ctid)
+        return NULL;
+    buf_fmt(&label, "ctid %s", ctid);
+    put_key(source, part->table, ctid, &label);
+    return buf_take(&label);
 }

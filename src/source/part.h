@@ -44,6 +44,11 @@ void part_list_hurry(struct part_list *list, int count);
 void part_list_sort(struct part_list *list); /* urgent ones, then largest first */
 void part_list_release(struct part_list *list);
 
+/* Where the part's nth row (from 1) stands: "ctid (0,5)", with its key if it has one; owned by the
+ * caller, NULL when it cannot be told. On a connection of its own: that of the COPY is in error. */
+char *part_row_label(struct conn *source, const struct part *part, const char *snapshot,
+                     int64_t nth);
+
 /* The COPY commands of a part; owned by the caller. */
 char *part_read_sql(const struct part *part);
 char *part_write_sql(const struct part *part);

@@ -11,7 +11,7 @@ static bool read_encoding(struct conn *conn, char **ret_encoding, struct err *er
     return conn_text(conn, "SHOW server_encoding", ret_encoding, err);
 }
 
-/* Databases without an encoding (SQL_ASCII) hold any bytes: those are read as they are. */
+/* What a source without an encoding holds was taken byte for byte. */
 static bool agree_on_encoding(struct pair *pair, struct err *err)
 {
     AUTO(str_free) char *source = NULL;
@@ -19,12 +19,9 @@ static bool agree_on_encoding(struct pair *pair, struct err *err)
     if (!read_encoding(pair->conns[SIDE_SOURCE], &source, err) ||
         !read_encoding(pair->conns[SIDE_TARGET], &target, err))
         return false;
-    pair->recodes = strcmp(source, target) != 0;
-    if (pair->recodes || strcmp(source, "SQL_ASCII") != 0)
-        return true;
-    static const char sql[] = "SET client_encoding TO 'SQL_ASCII'";
-    return conn_exec(pair->conns[SIDE_SOURCE], sql, err) &&
-           conn_exec(pair->conns[SIDE_TARGET], sql, err);
+    if (strcmp(source, target) != 0)
+        pair->recodes = conn_is_raw(pair->conns[SIDE_SOURCE]) ? "SQL_ASCII" : "UTF8";
+    return true;
 }
 
 bool pair_open(struct pair *pair, const struct settings *settings, struct stop *stop,

@@ -12,7 +12,7 @@
 struct pair {
     struct conn *conns[SIDES]; /* owned */
     struct stop *stop;         /* borrowed; ends every wait */
-    bool recodes;              /* the databases have different encodings */
+    const char *recodes;       /* as in struct plan */
 };
 
 #define PAIR_INIT ((struct pair){0})

@@ -52,7 +52,7 @@ static const struct native_order *native_order(const struct plan *plan, const st
 }
 
 void plan_init(struct plan *plan, const struct table *source, const struct table *target,
-               bool recodes)
+               const char *recodes)
 {
     *plan = (struct plan){.tables = {source, target}, .recodes = recodes};
     bool has_primary = false;
@@ -85,14 +85,15 @@ static const char *order_type(const struct plan *plan, const struct column *colu
     return native_order(plan, column) ? column->type_name : "text";
 }
 
-/* The hash of "t.a, t.b"; with different encodings, of its UTF-8 bytes. */
+/* The hash of "t.a, t.b"; with different encodings, of its bytes in one of them. */
 static void add_hash(struct buf *sql, const struct plan *plan, const char *columns)
 {
-    quote_add(sql,
-              plan->recodes ? "hashtextextended(encode(convert_to(ROW(%s)::text, 'UTF8'), 'hex')"
-                              " COLLATE \"C\", 0)"
-                            : "hashtextextended((ROW(%s)::text) COLLATE \"C\", 0)",
-              columns);
+    if (plan->recodes)
+        quote_add(sql,
+                  "hashtextextended(encode(convert_to(ROW(%s)::text, %L), 'hex') COLLATE \"C\", 0)",
+                  columns, plan->recodes);
+    else
+        quote_add(sql, "hashtextextended((ROW(%s)::text) COLLATE \"C\", 0)", columns);
 }
 
 static void add_row_hash(struct buf *sql, const struct plan *plan)

@@ -17,14 +17,15 @@ struct plan {
     const struct column **key;         /* owned array of borrowed columns of the source */
     size_t key_count;                  /* 0: compared as a multiset */
     struct strv bounds;                /* of the first key column, ascending: count + 1 ranges */
-    bool recodes;                      /* the databases have different encodings */
+    const char *recodes; /* the databases have different encodings: that in which texts are
+                            compared; SQL_ASCII: by their bytes. NULL: they have the same */
 };
 
 #define PLAN_INIT ((struct plan){0})
 
 /* Both tables must outlive the plan; the target must have all columns of the source. */
 void plan_init(struct plan *plan, const struct table *source, const struct table *target,
-               bool recodes);
+               const char *recodes);
 void plan_release(struct plan *plan); /* AUTO handler */
 
 /* Which rows a statement is about. */

@@ -1,4 +1,4 @@
-"""Types alone in a table, large values, encodings. Every type's values: test_values.py."""
+"""Types alone in a table, large values. Every type's values: test_values.py."""
 import pytest
 
 from harness import values
@@ -61,21 +61,3 @@ def test_rows_of_a_megabyte(pipe):
     pipe.is_equal()
     engine.stop()
     pipe.is_verified()
-
-
-@pytest.mark.parametrize("source, target", [
-    ("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", ""),
-    ("", "TEMPLATE template0 LOCALE 'C'"),
-])
-def test_encodings(shared_clusters, pipelines, source, target):
-    pipe = pipelines(shared_clusters, source, target)
-    pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, v text, j json, a text[])")
-    row = "'é ü £', '{\"ä\": \"ö\"}', ARRAY['ß']"
-    pipe.source.sql(f"INSERT INTO t VALUES (1, {row})")
-    engine = pipe.follow()
-    pipe.source.sql(f"INSERT INTO t VALUES (2, {row})")
-    pipe.catch_up(engine)
-    engine.stop()
-    query = "SELECT * FROM t ORDER BY id"
-    assert pipe.target.sql(query) == pipe.source.sql(query)
-    assert pipe.verify().code == 0

@@ -90,7 +90,7 @@ static void key_of_one_type_is_ordered_by_it(void **state)
     struct column column = id_column(text_big);
     struct table table = table_of(&column, 1);
     AUTO(plan_release) struct plan plan = PLAN_INIT;
-    plan_init(&plan, &table, &table, false);
+    plan_init(&plan, &table, &table, NULL);
     strv_add(&plan.bounds, "10");
     strv_add(&plan.bounds, "20");
     struct scope scope = {.range = 1};
@@ -110,7 +110,7 @@ static void key_of_two_types_is_ordered_by_its_text(void **state)
     struct table source = table_of(&source_column, 1);
     struct table target = table_of(&target_column, 1);
     AUTO(plan_release) struct plan plan = PLAN_INIT;
-    plan_init(&plan, &source, &target, false);
+    plan_init(&plan, &source, &target, NULL);
     strv_add(&plan.bounds, "1'0");
     AUTO(str_free) char *sql = plan_ranges_sql(&plan, SIDE_SOURCE);
     assert_non_null(strstr(sql, "width_bucket((t.\"id\")::text COLLATE \"C\", "
@@ -123,7 +123,7 @@ static void table_without_key_is_grouped_by_row(void **state)
     struct column column = {.name = text_id, .type_name = text_big};
     struct table table = table_of(&column, 1);
     AUTO(plan_release) struct plan plan = PLAN_INIT;
-    plan_init(&plan, &table, &table, true);
+    plan_init(&plan, &table, &table, "UTF8");
     struct scope scope = {.parts = 8, .chosen = "3,5"};
     AUTO(str_free) char *sql = plan_rows_sql(&plan, SIDE_SOURCE, &scope);
     assert_int_equal(plan.key_count, 0);

@@ -176,6 +176,11 @@ bool conflict_reject(struct postgres *pg, const struct pending *pending, const s
     if (pending->change->kind == CHANGE_TRUNCATE && strcmp(err->sqlstate, NOT_SUPPORTED) == 0)
         return err_hint(err, "a table outside the pipeline refers to it by a foreign key: drop "
                              "that key on the target");
+    if (conn_refused_encoding(err))
+        return err_hint(err,
+                        "the target's encoding has no such character, and the stream keeps the "
+                        "row as it was written: tear-down, then copy again into a database "
+                        "whose encoding has it, or after mending the value on the source");
     if (is_collision && pg->options.on_conflict != CONFLICT_ERROR)
         return err_hint(err, "on_conflict_action does not decide this collision, of an UPDATE or "
                              "in another unique index than the key's: delete the row in the way "

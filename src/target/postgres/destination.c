@@ -70,6 +70,7 @@ static bool open_lookup(struct postgres *pg, struct err *err)
     struct conn_options options = {
         .url = pg->options.url,
         .what = "target",
+        .is_raw = pg->options.is_raw,
         .application_name = pg->options.application_name,
         .connect_timeout_ms = pg->options.connect_timeout_ms,
         .tcp_user_timeout_ms = pg->options.tcp_user_timeout_ms,

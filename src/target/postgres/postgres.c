@@ -104,6 +104,7 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
     struct conn_options conn = {
         .url = options->url,
         .what = "target",
+        .is_raw = options->is_raw,
         .application_name = options->application_name,
         .connect_timeout_ms = options->connect_timeout_ms,
         .tcp_user_timeout_ms = options->tcp_user_timeout_ms,

@@ -16,6 +16,7 @@ struct postgres_options { /* everything borrowed, outlives the target */
     const char *application_name; /* copied */
     struct keeper_ref keeper;
     const struct keeper_tables *tables; /* columns as copied; NULL for copiers */
+    bool is_raw; /* the source has no encoding: the target takes its bytes as its own encoding's */
     int connect_timeout_ms;
     int tcp_user_timeout_ms;
     const struct stop *stop;
