@@ -176,14 +176,14 @@ bool publication_carries(struct conn *source, const char *const names[2],
 struct step { /* one publication of the two */
     const char *name;
     const struct rows *members;
-    struct buf *sql;
+    struct strv *sql; /* what brings both in step */
 };
 
 static void put_member(const struct step *step, const char *verb, char kind, const char *schema,
                        const char *table)
 {
-    quote_add(step->sql, "ALTER PUBLICATION %I %s TABLE %s%I.%I;", step->name, verb,
-              kind == 'p' ? "" : "ONLY ", schema, table);
+    strv_take(step->sql, quote_sql("ALTER PUBLICATION %I %s TABLE %s%I.%I", step->name, verb,
+                                   kind == 'p' ? "" : "ONLY ", schema, table));
 }
 
 /* Which of the two a table belongs to: 0, 1, or -1. A leaf goes by itself where its root cannot. */
@@ -233,13 +233,32 @@ static void put_removals(const struct step steps[2], int at, const struct table_
     }
 }
 
+/* Each statement locks its table. All in one transaction are fast, but whoever locks two of the
+ * tables in another order (a TRUNCATE) would meet us in a deadlock, and might be the one to lose:
+ * we give up before anybody looks for deadlocks, and then hold one lock at a time. */
+static bool run_all(struct conn *source, const struct strv *statements, struct err *err)
+{
+    struct err ignored = {0};
+    AUTO(str_free) char *joined = strv_join(statements, "; ");
+    AUTO(str_free)
+    char *all = str_fmt("BEGIN; SET LOCAL lock_timeout = '20ms'; %s; COMMIT", joined);
+    if (conn_exec(source, all, err))
+        return true;
+    if (!conn_exec(source, "ROLLBACK", &ignored) || strcmp(err->sqlstate, "55P03") != 0)
+        return false;
+    for (size_t i = 0; i < statements->count; i++)
+        if (!conn_exec(source, statements->items[i], err))
+            return false;
+    return true;
+}
+
 bool publication_step(struct conn *source, const char *const names[2],
                       const struct table_list *tables, bool with_inserts, struct strv *ret_added,
                       struct strv *ret_dropped, struct err *err)
 {
     AUTO(rows_free) struct rows *main = NULL;
     AUTO(rows_free) struct rows *inserts = NULL;
-    AUTO(buf_release) struct buf sql = BUF_INIT;
+    AUTO(strv_release) struct strv sql = STRV_INIT;
     if (!read_members(source, names[0], &main, err) ||
         !read_members(source, names[1], &inserts, err))
         return false;
@@ -247,13 +266,8 @@ bool publication_step(struct conn *source, const char *const names[2],
     put_additions(steps, tables, with_inserts, ret_added);
     put_removals(steps, 0, tables, with_inserts, ret_dropped);
     put_removals(steps, 1, tables, with_inserts, ret_dropped);
-    if (sql.len == 0)
+    if (sql.count == 0 || run_all(source, &sql, err))
         return true;
-    AUTO(str_free) char *all = str_fmt("BEGIN; %s COMMIT", sql.data);
-    if (conn_exec(source, all, err))
-        return true;
-    struct err ignored = {0};
-    (void)conn_exec(source, "ROLLBACK", &ignored);
     (void)err_wrap(err, "could not bring publication \"%s\" in step", names[0]);
     if (strcmp(err->sqlstate, "42501") != 0)
         return false;

@@ -1,6 +1,8 @@
 """What random schemas (test/random) have found, each as its smallest case."""
 import signal
 
+from harness.wait import wait_until
+
 
 def test_a_domain_over_an_array_is_known_at_a_second_start(pipe):
     pipe.source.sql("CREATE DOMAIN many AS int[]; CREATE DOMAIN more AS many;"
@@ -9,3 +11,20 @@ def test_a_domain_over_an_array_is_known_at_a_second_start(pipe):
     pipe.start(fault="schema.restored=kill").ends(-signal.SIGKILL)
     pipe.copy()
     pipe.is_verified()
+
+
+def test_the_applications_locks_meet_no_deadlock_when_tables_are_published(pipe):
+    """Publishing locks each table; an application that holds one and asks for another goes on."""
+    pipe.source.sql("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY);"
+                    "INSERT INTO a VALUES (1); INSERT INTO b VALUES (2)")
+    with pipe.source.connect() as session:
+        session.execute("BEGIN; TRUNCATE b")
+        engine = pipe.start()
+        wait_until(lambda: engine.runs() and pipe.source.admin(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'trunkline%'"
+            " AND wait_event_type = 'Lock'"), "the engine waits for the table")
+        session.execute("TRUNCATE a; INSERT INTO a VALUES (3); COMMIT")
+    pipe.catch_up(engine)
+    engine.stop()
+    pipe.is_verified()
+    assert pipe.target.sql("SELECT * FROM a UNION ALL SELECT * FROM b") == [(3,)]
