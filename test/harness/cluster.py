@@ -178,7 +178,7 @@ def drop_slot(server, slot):
                      " WHERE slot_name = %s AND NOT active", slot)
     except psycopg.errors.ObjectInUse:
         return False
-    return not server.admin("SELECT FROM pg_replication_slots WHERE slot_name = %s", slot)
+    return not server.admin("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", slot)
 
 
 class Cluster:
