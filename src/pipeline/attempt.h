@@ -49,5 +49,8 @@ bool attempt_plan(struct attempt *attempt, struct err *err);
  * which start again. */
 bool attempt_rows(struct attempt *attempt, bool *ret_is_done, struct err *err);
 
+/* ANALYZE of what was copied. */
+bool attempt_analyze(const struct attempt *attempt, struct err *err);
+
 /* What rows need once they are there: statistics, and the sequences' values. */
 bool attempt_finish(struct attempt *attempt, struct err *err);

@@ -173,7 +173,8 @@ static void fill_job(struct attempt *attempt)
         .index_memory = engine->settings->index_memory,
         .without_owners = engine->settings->no_owner,
         .without_privileges = engine->settings->no_privileges,
-        .without_rows = engine->settings->snapshot_content == SNAPSHOT_SCHEMA,
+        .without_refresh =
+            engine->settings->no_refresh || engine->settings->snapshot_content == SNAPSHOT_SCHEMA,
     };
 }
 
@@ -464,13 +465,7 @@ bool attempt_rows(struct attempt *attempt, bool *ret_is_done, struct err *err)
 
 bool attempt_finish(struct attempt *attempt, struct err *err)
 {
-    struct engine *engine = attempt->engine;
-    for (size_t i = 0; i < attempt->tables.count; i++) /* a root's ANALYZE covers its leaves */
-        if (!attempt->tables.items[i].is_partition &&
-            !conn_execf(engine->keeper, err, "ANALYZE %I.%I", attempt->tables.items[i].schema,
-                        attempt->tables.items[i].name))
-            return false;
-    return engine_sequences(engine, err);
+    return attempt_analyze(attempt, err) && engine_sequences(attempt->engine, err);
 }
 
 static bool build_indexes(struct attempt *attempt, struct err *err)

@@ -289,6 +289,9 @@ static enum err_kind classify(const char *text, const char **ret_hint)
          "have a superuser run CREATE EXTENSION on the target; what is there is left as it is"},
         {"permission denied to set parameter", ERR_CONFIG,
          "GRANT SET ON PARAMETER … TO the role of the target URL"},
+        {"permission denied for schema", ERR_CONFIG,
+         "GRANT CREATE ON SCHEMA … to the owner of the source's object: on the source, from where "
+         "it is copied, or on the target when the schema is there"},
         {"permission denied", ERR_CONFIG, "grant it to the user of the URL, or use the owner"},
         {"must be owner", ERR_CONFIG, "connect as the owner or as a superuser"},
         {"must be superuser", ERR_CONFIG, "connect as a superuser"},

@@ -302,11 +302,18 @@ static void leave_out_actors(struct toc *toc, struct strv *warnings)
     toc_leave_out(toc);
 }
 
+static bool restore_pass(const struct schema_job *job, int version, enum schema_stage stage,
+                         const struct present_limits *limits, const struct buf *list,
+                         struct err *err)
+{
+    AUTO(str_free) char *path = command_file(job, list_name);
+    return list->len == 0 ||
+           (write_file(path, list, err) && restore_list(job, version, stage, limits, err));
+}
+
 static bool restore_entries(struct schema_job *job, struct conn *target, enum schema_stage stage,
                             struct toc *toc, const struct facts *facts, struct err *err)
 {
-    AUTO(buf_release) struct buf list = BUF_INIT;
-    AUTO(str_free) char *list_path = command_file(job, list_name);
     AUTO(strv_release) struct strv repeated = STRV_INIT; /* said by the first stage */
     struct strv *warnings = stage == SCHEMA_TABLES ? &job->warnings : &repeated;
     struct present_limits limits = {.without_owners = job->without_owners,
@@ -318,9 +325,34 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
         return false;
     if (job->without_actors)
         leave_out_actors(toc, &job->warnings);
-    toc_write_list(toc, stage, &list);
-    return list.len == 0 || (write_file(list_path, &list, err) &&
-                             restore_list(job, conn_version(target), stage, &limits, err));
+    for (enum toc_pass pass = PASS_SCHEMAS; pass <= PASS_STATES; pass++) {
+        AUTO(buf_release) struct buf list = BUF_INIT;
+        toc_write_list(toc, stage, pass, &list);
+        if (!restore_pass(job, conn_version(target), stage, &limits, &list, err))
+            return false;
+    }
+    return true;
+}
+
+/* A range gets its owner by an ALTER TYPE, which servers before 17 do not pass on to its
+ * multirange. What our user made only. */
+static bool own_multiranges(struct conn *target, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!conn_query(target,
+                    "SELECT pg_catalog.format('ALTER TYPE %I.%I OWNER TO %I', n.nspname, m.typname,"
+                    " pg_catalog.pg_get_userbyid(t.typowner)) FROM pg_catalog.pg_range r"
+                    " JOIN pg_catalog.pg_type t ON t.oid = r.rngtypid"
+                    " JOIN pg_catalog.pg_type m ON m.oid = r.rngmultitypid"
+                    " JOIN pg_catalog.pg_namespace n ON n.oid = m.typnamespace"
+                    " WHERE m.typowner <> t.typowner"
+                    " AND pg_catalog.pg_get_userbyid(m.typowner) = current_user",
+                    &rows, err))
+        return err_wrap(err, "could not read the catalog");
+    for (int row = 0; row < rows_count(rows); row++)
+        if (!conn_exec(target, rows_text(rows, row, 0), err))
+            return false;
+    return true;
 }
 
 bool schema_restore(struct schema_job *job, struct conn *target, enum schema_stage stage,
@@ -333,7 +365,8 @@ bool schema_restore(struct schema_job *job, struct conn *target, enum schema_sta
     strv_release(&job->warnings);
     if (!read_toc(job, &toc, err) || !facts_load(facts_path, &facts, err) ||
         !restore_entries(job, target, stage, &toc, &facts, err) ||
-        (stage == SCHEMA_KEYS && !job->without_rows && !refresh_views(job, target, &toc, err)))
+        (stage == SCHEMA_TABLES && !own_multiranges(target, err)) ||
+        (stage == SCHEMA_KEYS && !job->without_refresh && !refresh_views(job, target, &toc, err)))
         return err_wrap(err, "could not restore the schema (%s)", stage_names[stage]);
     return true;
 }

@@ -34,7 +34,7 @@ struct schema_job {
     int jobs;             /* index builds at the same time */
     bool without_owners;  /* what is made belongs to the target's user */
     bool without_privileges;
-    bool without_rows; /* materialised views stay empty */
+    bool without_refresh; /* materialised views stay empty */
 
     struct strv left_out; /* owned; for the log, from schema_dump(): what a selection leaves out */
     struct strv warnings; /* owned; for the log, from schema_restore(): what was done otherwise */

@@ -194,9 +194,20 @@ bool toc_parse(const char *verbose, const char *before_rows, const char *after_r
     return true;
 }
 
+static const struct toc_entry *dep_of(const struct toc *toc, const struct toc_entry *entry,
+                                      size_t number)
+{
+    return number < entry->dep_count ? toc_find(toc, entry->deps[number]) : NULL;
+}
+
+static bool is_schema(const struct toc_entry *entry)
+{
+    return entry && entry->type && strcmp(entry->type, "schema") == 0;
+}
+
 /* Whether an entry is kept for the end: it checks rows against other tables, or acts on writes. A
  * view's own rule (which completes a view that pg_dump had to split) is not. */
-static bool is_late_kind(const struct toc_entry *entry)
+static bool is_late_kind(const struct toc *toc, const struct toc_entry *entry)
 {
     switch (entry->kind) {
     case TOC_FK:
@@ -207,8 +218,9 @@ static bool is_late_kind(const struct toc_entry *entry)
         return true;
     case TOC_RULE:
         return !entry->is_repeatable;
+    case TOC_ACL: /* an owner may have taken rights from itself that the copy needs */
+        return !is_schema(dep_of(toc, entry, 0));
     case TOC_OTHER:
-    case TOC_ACL:
     case TOC_COMMENT:
     case TOC_DEFAULT:
     case TOC_EVENT_TRIGGER:
@@ -240,11 +252,19 @@ static bool hangs_on_stage(const struct toc *toc, const struct toc_entry *entry,
     return false;
 }
 
+static enum toc_pass pass_of(const struct toc *toc, const struct toc_entry *entry)
+{
+    if (is_schema(entry) || (entry->catalog == 0 && is_schema(dep_of(toc, entry, 0))))
+        return PASS_SCHEMAS;
+    return entry->kind == TOC_TRIGGER && entry->is_repeatable ? PASS_STATES : PASS_MAIN;
+}
+
 void toc_assign_stages(struct toc *toc)
 {
     for (size_t i = 0; i < toc->count; i++) { /* what is depended on stands first */
         struct toc_entry *entry = &toc->items[i];
-        if (is_late_kind(entry) || hangs_on_stage(toc, entry, SCHEMA_KEYS))
+        entry->pass = pass_of(toc, entry);
+        if (is_late_kind(toc, entry) || hangs_on_stage(toc, entry, SCHEMA_KEYS))
             entry->stage = SCHEMA_KEYS;
         else if (entry->is_after_rows || hangs_on_stage(toc, entry, SCHEMA_INDEXES))
             entry->stage = SCHEMA_INDEXES;
@@ -271,12 +291,6 @@ void toc_leave_out(struct toc *toc)
             entry->is_left_out |= dep && dep->is_left_out;
         }
     }
-}
-
-static const struct toc_entry *dep_of(const struct toc *toc, const struct toc_entry *entry,
-                                      size_t number)
-{
-    return number < entry->dep_count ? toc_find(toc, entry->deps[number]) : NULL;
 }
 
 static bool is_parent(const struct toc_entry *child, const struct toc_entry *parent)
@@ -309,8 +323,7 @@ static bool comments_foreign(const struct toc *toc, const struct toc_entry *entr
     const struct toc_entry *object = dep_of(toc, entry, 0);
     if (!object)
         return entry->dep_count > 0;
-    bool is_shared =
-        object->kind == TOC_EXTENSION || (object->type && strcmp(object->type, "schema") == 0);
+    bool is_shared = object->kind == TOC_EXTENSION || is_schema(object);
     return is_shared && object->is_present;
 }
 
@@ -352,9 +365,12 @@ bool toc_wants(const struct toc *toc, const struct toc_entry *entry)
     return false;
 }
 
-void toc_write_list(const struct toc *toc, enum schema_stage stage, struct buf *list)
+void toc_write_list(const struct toc *toc, enum schema_stage stage, enum toc_pass pass,
+                    struct buf *list)
 {
-    for (size_t i = 0; i < toc->count; i++)
-        if (toc->items[i].stage == stage && toc_wants(toc, &toc->items[i]))
-            buf_fmt(list, "%s\n", toc->items[i].line);
+    for (size_t i = 0; i < toc->count; i++) {
+        const struct toc_entry *entry = &toc->items[i];
+        if (entry->stage == stage && entry->pass == pass && toc_wants(toc, entry))
+            buf_fmt(list, "%s\n", entry->line);
+    }
 }

@@ -40,6 +40,13 @@ enum toc_kind {
     TOC_USER_MAPPING,
 };
 
+/* The entries of a stage are restored in passes, one after the other. */
+enum toc_pass {
+    PASS_SCHEMAS, /* with rights: an object can be given only to who may create in its schema */
+    PASS_MAIN,
+    PASS_STATES, /* of triggers that come with a parent's: pg_dump does not say that they do */
+};
+
 struct toc_entry {
     int id;
     uint32_t catalog; /* 0: the entry is no object of its own */
@@ -59,6 +66,7 @@ struct toc_entry {
     bool is_part_of_table; /* with is_left_out: goes without saying */
     bool is_repeatable;    /* works on an object that exists */
     bool is_populated;     /* a materialised view that holds data */
+    enum toc_pass pass;
 
     /* From the target's catalog (present.h). */
     bool is_present;
@@ -84,7 +92,7 @@ void toc_release(struct toc *toc); /* AUTO handler */
 /* NULL when the list has no such entry. */
 struct toc_entry *toc_find(const struct toc *toc, int id);
 
-/* Gives each entry its stage. After the facts are known. */
+/* Gives each entry its stage and pass. After the facts are known. */
 void toc_assign_stages(struct toc *toc);
 
 /* Leaves out what is never copied, and what hangs on entries that are left out. Repeatable. */
@@ -93,5 +101,6 @@ void toc_leave_out(struct toc *toc);
 /* Whether the entry is to be restored: not left out, not there yet or repeatable. */
 bool toc_wants(const struct toc *toc, const struct toc_entry *entry);
 
-/* The lines to restore in a stage, for pg_restore -L; "" when there are none. */
-void toc_write_list(const struct toc *toc, enum schema_stage stage, struct buf *list);
+/* The lines to restore in a pass of a stage, for pg_restore -L; "" when there are none. */
+void toc_write_list(const struct toc *toc, enum schema_stage stage, enum toc_pass pass,
+                    struct buf *list);

@@ -123,7 +123,8 @@ static bool lists(const struct read *read, enum schema_stage stage, int id)
 {
     AUTO(buf_release) struct buf list = BUF_INIT;
     AUTO(str_free) char *head = str_fmt("%d; ", id);
-    toc_write_list(&read->toc, stage, &list);
+    for (enum toc_pass pass = PASS_SCHEMAS; pass <= PASS_STATES; pass++)
+        toc_write_list(&read->toc, stage, pass, &list);
     const char *found = strstr(buf_text(&list), head);
     return found && (found == list.data || found[-1] == '\n');
 }
@@ -177,7 +178,7 @@ static void entries_go_to_their_stage(void **state)
         int id;
         enum schema_stage stage;
     } cases[] = {
-        {223, SCHEMA_TABLES},   {3721, SCHEMA_TABLES},  {3963, SCHEMA_TABLES},
+        {223, SCHEMA_TABLES},   {3721, SCHEMA_TABLES},  {3963, SCHEMA_KEYS},
         {3763, SCHEMA_INDEXES}, {518, SCHEMA_INDEXES},  {3967, SCHEMA_INDEXES},
         {3770, SCHEMA_INDEXES}, {3930, SCHEMA_INDEXES}, /* completes a view */
         {3938, SCHEMA_KEYS},    {3784, SCHEMA_KEYS},    {3973, SCHEMA_KEYS},
