@@ -15,17 +15,17 @@
 enum { WITH_FILTERS = 150000 };
 
 /* $1: OIDs of the selected tables. The usable identity is that of src/pg/catalog.c. */
-#define SELECTED                                                                        \
-    "WITH sel AS (SELECT c.oid, c.relnamespace, c.relreplident = 'f' AS is_full,"       \
-    "  (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"        \
-    "   AND i.indisvalid AND i.indimmediate AND i.indisunique"                          \
-    "   AND CASE c.relreplident WHEN 'i' THEN i.indisreplident"                         \
-    "            WHEN 'd' THEN i.indisprimary ELSE false END"                           \
-    "   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid" \
-    "     AND a.attgenerated <> '' AND a.attnum = ANY (i.indkey))) AS key"              \
-    "  FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])"                        \
-    "  AND c.relkind = 'r' AND c.relpersistence = 'p'),"                                \
-    " above AS (SELECT oid, oid AS up FROM sel UNION"                                   \
+#define SELECTED                                                                                \
+    "WITH sel AS (SELECT c.oid, c.relnamespace, c.relreplident = 'f' AS is_full,"               \
+    "  (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"                \
+    "   AND i.indisvalid AND i.indimmediate AND i.indisunique"                                  \
+    "   AND CASE c.relreplident WHEN 'i' THEN i.indisreplident"                                 \
+    "            WHEN 'd' THEN i.indisprimary ELSE false END"                                   \
+    "   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid"         \
+    "     AND a.attgenerated <> '' AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))) AS key" \
+    "  FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])"                                \
+    "  AND c.relkind = 'r' AND c.relpersistence = 'p'),"                                        \
+    " above AS (SELECT oid, oid AS up FROM sel UNION"                                           \
     "  SELECT sel.oid, a.relid FROM sel, pg_catalog.pg_partition_ancestors(sel.oid) a) "
 
 /* One row a table and publication ($2: names; $3: these or all others) with a filter or a list:
@@ -33,7 +33,8 @@ enum { WITH_FILTERS = 150000 };
 static const char filters_sql[] = SELECTED
     ", k AS (SELECT sel.oid, a.attname FROM sel JOIN pg_catalog.pg_index i ON i.indexrelid = "
     "sel.key"
-    "  JOIN pg_catalog.pg_attribute a ON a.attrelid = sel.oid AND a.attnum = ANY (i.indkey))"
+    "  JOIN pg_catalog.pg_attribute a ON a.attrelid = sel.oid AND a.attnum = ANY "
+    "(i.indkey[0:i.indnkeyatts - 1]))"
     " SELECT pg_catalog.quote_ident(p.pubname), r.prrelid::pg_catalog.regclass,"
     " bool_or(r.prqual IS NOT NULL),"
     " bool_or(EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = r.prrelid"

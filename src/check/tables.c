@@ -116,7 +116,8 @@ static const char keys_sql[] =
     " pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', '), false"
     " FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class n ON n.oid = i.indrelid"
     " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
-    " JOIN pg_catalog.pg_attribute a ON a.attrelid = n.oid AND a.attnum = ANY (i.indkey)"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = n.oid AND a.attnum = ANY "
+    "(i.indkey[0:i.indnkeyatts - 1])"
     " WHERE n.oid = ANY ($1::oid[]) AND a.attgenerated <> '' AND n.relkind = 'r'"
     " AND (i.indisprimary AND n.relreplident = 'd' OR i.indisreplident AND n.relreplident = 'i')"
     " GROUP BY 1, 2 ORDER BY 1, 2";

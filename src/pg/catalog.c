@@ -19,7 +19,8 @@
     "    AND CASE c.relreplident WHEN 'i' THEN i.indisreplident"                                  \
     "             WHEN 'd' THEN i.indisprimary ELSE false END"                                    \
     "    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid"          \
-    "        AND a.attgenerated <> '' AND a.attnum = ANY (i.indkey))) AS identity_index,"         \
+    "        AND a.attgenerated <> '' AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))) AS "   \
+    "identity_index,"                                                                             \
     " (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"                   \
     "    AND i.indisprimary AND i.indisvalid AND i.indimmediate) AS primary_index"                \
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"        \

@@ -28,3 +28,19 @@ def test_the_applications_locks_meet_no_deadlock_when_tables_are_published(pipe)
     engine.stop()
     pipe.is_verified()
     assert pipe.target.sql("SELECT * FROM a UNION ALL SELECT * FROM b") == [(3,)]
+
+
+def test_a_generated_column_beside_the_identitys_key_does_no_harm(pipe):
+    """INCLUDEd in the index that is the identity: not a column of the key."""
+    pipe.source.sql("CREATE TABLE t (a int NOT NULL, v int,"
+                    " g int GENERATED ALWAYS AS (v * 2) STORED);"
+                    "CREATE UNIQUE INDEX t_key ON t (a) INCLUDE (g, v);"
+                    "ALTER TABLE t REPLICA IDENTITY USING INDEX t_key;"
+                    "INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
+    engine = pipe.follow()
+    pipe.source.sql("UPDATE t SET v = 5 WHERE a = 1; UPDATE t SET a = 20 WHERE a = 2;"
+                    " DELETE FROM t WHERE a = 3")
+    pipe.catch_up(engine)
+    engine.stop()
+    pipe.is_verified()
+    assert pipe.target.sql("SELECT * FROM t ORDER BY a") == [(1, 5, 10), (20, 2, 4)]
