@@ -248,20 +248,11 @@ static bool connect_poll(struct conn *conn, int timeout_ms, struct err *err)
     return true;
 }
 
-/* Keepalives notice a peer that is gone where we only read: within about the time that
- * tcp_user_timeout gives to what we have sent. */
-struct liveness {
-    int user_timeout_ms;
-    int idle_s;
-    int interval_s;
-    int count;
-};
-
-static struct liveness liveness_of(const struct conn_options *options)
+struct conn_liveness conn_liveness(int tcp_user_timeout_ms)
 {
-    int ms = options->tcp_user_timeout_ms ? options->tcp_user_timeout_ms : USER_TIMEOUT_MS;
+    int ms = tcp_user_timeout_ms ? tcp_user_timeout_ms : USER_TIMEOUT_MS;
     int third_s = ms / 3000;
-    return (struct liveness){
+    return (struct conn_liveness){
         .user_timeout_ms = ms,
         .idle_s = MIN_OF(MAX_OF(third_s, 1), 10),
         .interval_s = MIN_OF(MAX_OF(third_s / 2, 1), 5),
@@ -269,19 +260,22 @@ static struct liveness liveness_of(const struct conn_options *options)
     };
 }
 
-/* The server is asked to notice as well when we are gone: our locks and snapshots go then. The
- * user's own options come first: ours win where both set the same. */
-static char *options_of(const struct conn_options *options, const struct liveness *liveness)
+char *conn_liveness_options(const struct conn_liveness *liveness)
+{
+    return str_fmt("-c tcp_keepalives_idle=%d -c tcp_keepalives_interval=%d"
+                   " -c tcp_keepalives_count=%d",
+                   liveness->idle_s, liveness->interval_s, liveness->count);
+}
+
+/* The user's own options come first: ours win where both set the same. */
+static char *options_of(const struct conn_options *options, const struct conn_liveness *liveness)
 {
     struct buf text = BUF_INIT;
     AUTO(str_free) char *user_options = url_part(options->url, "options");
+    AUTO(str_free) char *lives = conn_liveness_options(liveness);
     if (user_options && user_options[0])
         buf_fmt(&text, "%s ", user_options);
-    buf_fmt(&text,
-            "%s -c tcp_user_timeout=%d -c tcp_keepalives_idle=%d -c tcp_keepalives_interval=%d"
-            " -c tcp_keepalives_count=%d",
-            session_options, liveness->user_timeout_ms, liveness->idle_s, liveness->interval_s,
-            liveness->count);
+    buf_fmt(&text, "%s %s", session_options, lives);
     if (options->extra_options)
         buf_fmt(&text, " %s", options->extra_options);
     return buf_take(&text);
@@ -311,7 +305,7 @@ static bool connect_one(struct conn *conn, const struct conn_options *options,
                         const struct hosts *hosts, size_t i, const char *attributes,
                         struct err *err)
 {
-    struct liveness liveness = liveness_of(options);
+    struct conn_liveness liveness = conn_liveness(options->tcp_user_timeout_ms);
     AUTO(str_free) char *session = options_of(options, &liveness);
     char numbers[4][12];
     struct keywords keywords = {0};

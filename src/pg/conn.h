@@ -26,7 +26,25 @@ struct conn_options {
     const struct stop *stop;      /* borrowed, outlives the connection; or NULL */
 };
 
-/* Refused, unreachable: ERR_RETRY. Wrong password, no such database or role: ERR_CONFIG. */
+/* When a connection whose peer is gone counts as lost: what we have sent was not received for so
+ * long, or, where we only read, that many keepalives stay without an answer. */
+struct conn_liveness {
+    int user_timeout_ms;
+    int idle_s;
+    int interval_s;
+    int count;
+};
+
+/* 0: 30 s. Keepalives notice it within about the same time. */
+struct conn_liveness conn_liveness(int tcp_user_timeout_ms);
+
+/* Keepalives as options of a server's session: one that waits for us notices when we are gone, and
+ * our locks and snapshots go then. (A user timeout there would also end sessions that we let wait:
+ * it counts while the window is closed.) */
+char *conn_liveness_options(const struct conn_liveness *liveness) MUST_USE;
+
+/* Several hosts are tried in their order, each for as long as connect_timeout_ms.
+ * Refused, unreachable: ERR_RETRY. Wrong password, no such database or role: ERR_CONFIG. */
 bool conn_open(const struct conn_options *options, struct conn **ret_conn, struct err *err);
 void conn_free(struct conn **conn); /* AUTO handler */
 

@@ -27,6 +27,18 @@ static bool wait_for_primary(struct conn *source, struct err *err)
     return err_hint(err, "name all its servers in the URL, with target_session_attrs=read-write");
 }
 
+/* No attempt of ours runs now: what reads the source still belongs to one whose end did not get
+ * through. It would hold its locks and its snapshot for as long as TCP tries. */
+static bool end_readers(const struct engine *engine, struct conn *source, struct err *err)
+{
+    return conn_execf(source, err,
+                      "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+                      " WHERE application_name IN (%L || 'copier', %L || 'snapshot')"
+                      " AND datname = pg_catalog.current_database() AND usename = current_user",
+                      engine->name_prefix, engine->name_prefix) ||
+           err_wrap(err, "could not end the sessions of an earlier attempt");
+}
+
 static bool look(struct engine *engine, uint64_t after, struct source_history *ret_history,
                  struct err *err)
 {
@@ -75,7 +87,7 @@ bool history_follow(struct engine *engine, struct conn *source, struct err *err)
 {
     struct source_history history = {0};
     uint64_t after = 0;
-    return wait_for_primary(source, err) &&
+    return wait_for_primary(source, err) && end_readers(engine, source, err) &&
            keeper_position(engine->keeper, &engine->ref, &after, err) &&
            look(engine, after, &history, err) &&
            (history.timeline == engine->pipeline.timeline || take_timeline(engine, &history, err));

@@ -17,12 +17,7 @@ static const char session_options[] =
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
     "-c idle_session_timeout=0 -c default_transaction_isolation=read\\ committed "
     "-c default_transaction_read_only=off -c default_transaction_deferrable=off "
-    "-c client_min_messages=warning -c client_connection_check_interval=1000 "
-    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
-
-/* A server that goes silent must not hold a child for ever. */
-static const char liveness[] = " keepalives=1 keepalives_idle=10 keepalives_interval=5"
-                               " keepalives_count=3";
+    "-c client_min_messages=warning -c client_connection_check_interval=1000";
 
 void command_init(struct command *command, const struct schema_job *job, const char *path)
 {
@@ -114,6 +109,17 @@ void command_connect_front(struct command *command)
     command_add(command, "--no-password");
 }
 
+/* A server that goes silent must not hold a child for ever. */
+static void add_liveness(struct buf *conninfo, const struct schema_job *job,
+                         const struct conn_liveness *liveness)
+{
+    buf_fmt(conninfo,
+            " connect_timeout=%d tcp_user_timeout=%d keepalives=1 keepalives_idle=%d"
+            " keepalives_interval=%d keepalives_count=%d",
+            MAX_OF(job->connect_timeout_ms / 1000, 2), liveness->user_timeout_ms, liveness->idle_s,
+            liveness->interval_s, liveness->count);
+}
+
 void command_connect(struct command *command, const char *url, const char *role, int version,
                      int64_t memory)
 {
@@ -121,18 +127,19 @@ void command_connect(struct command *command, const char *url, const char *role,
     AUTO(str_free) char *application = command_application(command->job, role);
     AUTO(buf_release) struct buf conninfo = BUF_INIT;
     AUTO(str_free) char *options = command_options(memory);
+    struct conn_liveness liveness = conn_liveness(command->job->tcp_user_timeout_ms);
+    AUTO(str_free) char *lives = conn_liveness_options(&liveness);
     char *password = url_part(url, "password");
     buf_puts(&conninfo, plain);
     conninfo_add(&conninfo, "application_name", application);
-    buf_fmt(&conninfo, "%s connect_timeout=%d tcp_user_timeout=%d", liveness,
-            MAX_OF(command->job->connect_timeout_ms / 1000, 2), command->job->tcp_user_timeout_ms);
+    add_liveness(&conninfo, command->job, &liveness);
     if (password) {
         command->secret = passfile_line(password);
         conninfo_add(&conninfo, "passfile", CHILD_SECRET_PATH);
         strv_add(&command->environment, "PGPASSWORD"); /* unset: it would win */
         str_wipe(&password);
     }
-    strv_take(&command->environment, str_fmt("PGOPTIONS=%s%s", options,
+    strv_take(&command->environment, str_fmt("PGOPTIONS=%s %s%s", options, lives,
                                              version >= 170000 ? " -c transaction_timeout=0" : ""));
     command_addf(command, "--dbname=%s", buf_text(&conninfo));
     command_add(command, "--no-password"); /* never ask at the terminal */

@@ -44,14 +44,14 @@ class Process:
 
     count = 0
 
-    def __init__(self, directory, *arguments, environment=None, cwd=None):
+    def __init__(self, directory, *arguments, environment=None, cwd=None, within=()):
         Process.count += 1
         self.arguments = [str(argument) for argument in arguments]
         self.out_path = pathlib.Path(directory) / f"out.{Process.count}"
         self.err_path = pathlib.Path(directory) / f"err.{Process.count}"
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(
-                [PROGRAM, *self.arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                [*within, PROGRAM, *self.arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env=clean_environment(**(environment or {})), cwd=cwd or directory,
                 preexec_fn=die_with_parent(signal.SIGKILL))
 

@@ -1,0 +1,145 @@
+"""Servers that restart, and networks that swallow everything, while a copy runs."""
+import signal
+import time
+
+import pytest
+
+from harness.data import make_mill, mill_step
+from harness.load import load
+from harness.network import Network
+from harness.program import ENDED, flags
+from harness.slices import LONG
+from harness.wait import wait_until
+
+# Slow enough to be caught in the middle.
+SLOW = {"part_size": "64kB", "copiers": 2, "max_rate": "500kB"}
+SOON = {"tcp_user_timeout": "2s", "connect_timeout": "2s"}
+PARTS = ("SELECT t.table_name, p.part, p.xmin::text, p.done_at::text FROM trunkline.parts p"
+         " JOIN trunkline.tables t USING (slot, source_oid) WHERE t.table_name = ANY (%s)")
+FINISHED = ("SELECT t.table_name FROM trunkline.tables t JOIN trunkline.parts p"
+            " USING (slot, source_oid) WHERE t.parts > 0"
+            " GROUP BY t.slot, t.source_oid HAVING count(*) = t.parts")
+UNFINISHED = ("SELECT count(*) FROM trunkline.tables t WHERE parts > (SELECT count(*)"
+              " FROM trunkline.parts p WHERE p.source_oid = t.source_oid)")
+
+
+def make_data(database):
+    make_mill(database, rows=2000)
+    database.sql("CREATE TABLE bulk (id int PRIMARY KEY, v text);"
+                 "INSERT INTO bulk SELECT g, repeat('v', 500) FROM generate_series(1, 3000) g;"
+                 "ALTER TABLE event ADD FOREIGN KEY (id) REFERENCES event")
+
+
+def finished(pipe):
+    """The tables whose parts are all there; empty while the keeper is not to be reached."""
+    if pipe.target.admin_one("SELECT to_regclass('trunkline.parts')") is None:
+        return []
+    return [name for name, in pipe.target.admin(FINISHED)]
+
+
+def wait_for_the_middle(pipe, engine):
+    """Until some tables are finished and others are not; the records of the finished ones."""
+    wait_until(lambda: engine.runs() and finished(pipe) and pipe.target.admin_one(UNFINISHED),
+               "some tables are copied", 60)
+    names = finished(pipe)
+    return names, records(pipe, names)
+
+
+def records(pipe, names):
+    return sorted(pipe.target.admin(PARTS, names))
+
+
+def goes_on(pipe, engine, before, timeout=90):
+    """The copy ends; what was finished then was not copied again; both sides are equal."""
+    names, parts = before
+    pipe.catch_up(engine, timeout)
+    assert records(pipe, names) == parts
+    pipe.is_equal()
+    engine.stop()
+    pipe.is_verified()
+
+
+@pytest.mark.parametrize("side, how", [
+    ("source", signal.SIGQUIT), ("target", signal.SIGINT),
+    pytest.param("source", signal.SIGINT, marks=LONG),
+    pytest.param("target", signal.SIGQUIT, marks=LONG)])
+def test_a_server_restarts_in_mid_copy(rough, side, how):
+    """pg_ctl restart, fast and immediate."""
+    pipe = rough
+    make_data(pipe.source)
+    with load(pipe.source, mill_step, survives=True) as running:
+        engine = pipe.start(**SLOW)
+        before = wait_for_the_middle(pipe, engine)
+        cluster = getattr(pipe, side).cluster
+        cluster.stop(how)
+        running.wait_steps(20 if side == "target" else 0)
+        cluster.start()
+        running.wait_steps(20)
+    goes_on(pipe, engine, before)
+
+
+@pytest.fixture
+def network():
+    made = Network()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def wired(own_clusters, pipelines, network):
+    """A pipeline whose program reaches its servers by wires that can be cut."""
+    for cluster in own_clusters:
+        network.attach(cluster)
+    return pipelines(own_clusters)
+
+
+def start(pipe, network, command="run", **settings):
+    urls = {"source": network.url(pipe.source), "target": network.url(pipe.target)}
+    more = {"slot": pipe.slot, "idle_position_interval": "100ms"} if command == "run" else {}
+    return pipe.process(command, *flags({**urls, **more, **settings}), within=network.within)
+
+
+def lose_network(pipe, network, engine, side, seconds=0):
+    """Cuts the wire until the program has noticed and tried in vain, at least for so long."""
+    tries = engine.stderr.count("trying again")
+    moment = pipe.source.one("SELECT clock_timestamp()")
+    network.wires[side].cut()
+    end = time.monotonic() + seconds
+    wait_until(lambda: engine.runs() and engine.stderr.count("trying again") >= tries + 3
+               and time.monotonic() >= end, "it tries again and again", seconds + 180)
+    network.wires[side].mend()
+    return moment
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_network_is_lost_in_mid_copy(wired, network, side):
+    pipe = wired
+    make_data(pipe.source)
+    with load(pipe.source, mill_step) as running:
+        engine = start(pipe, network, **SLOW, **SOON)
+        before = wait_for_the_middle(pipe, engine)
+        moment = lose_network(pipe, network, engine, side)
+        running.wait_steps(20)
+        pipe.catch_up(engine, 90)
+        server = getattr(pipe, side)
+        wait_until(lambda: not server.admin_one(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_start < %s"
+            " AND application_name LIKE 'trunkline:%%'", moment),
+            "the server has noticed that its clients were gone", 20)
+    goes_on(pipe, engine, before)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_network_is_lost_for_ten_minutes(wired, network, side):
+    """With the default timeouts."""
+    pipe = wired
+    make_data(pipe.source)
+    with load(pipe.source, mill_step) as running:
+        engine = start(pipe, network, **SLOW)
+        before = wait_for_the_middle(pipe, engine)
+        lose_network(pipe, network, engine, side, 600)
+        running.wait_steps(20)
+        pipe.catch_up(engine, 120)
+    goes_on(pipe, engine, before)
