@@ -1,10 +1,14 @@
 /* One table against its copy: see compare.h.
  *
- * One scan on each side gives count and checksum of the table (without groups: servers do that in
- * parallel). If these differ and the table is large, another one gives them for every key range.
- * What differs is read row by row, as hashes of key and row; what still has too many rows is first
- * divided by the key's hash, so that never more than about MAX_ENTRIES rows are in memory. Of the
- * first keys that differ the servers are then asked for key, columns and place. */
+ * One scan on each side gives counts and checksums; of a large table for each of its key ranges, or
+ * (without a key) of the parts that a hash divides it into. What differs is read row by row, as
+ * hashes of key and row; what still has too many rows is first divided by the key's hash, so that
+ * never more than about MAX_ENTRIES rows are in memory. Of the first keys that differ the servers
+ * are then asked for key, columns and place.
+ *
+ * At rest all this is read in one snapshot of each side. While an engine follows the source, every
+ * step takes new snapshots, rows that differ are handed to settle(), and only what it has proven is
+ * a difference. What was equal in any two snapshots is equal: see judge.c. */
 #include "verify/compare.h"
 
 #include <inttypes.h>
@@ -14,17 +18,24 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "verify/plan.h"
+#include "verify/settle.h"
 
 enum {
     MAX_ENTRIES = 50000,
     PART_ROWS = 20000,
+    PART_BYTES = PART_ROWS * 40, /* of a table whose rows have not been counted */
     MAX_PARTS = 65536,
+    LARGE_BYTES = 256 * 1024, /* without TOAST: not worth dividing below */
+    MAX_ATTEMPTS = 4,
 };
 
 struct work {
     struct pair *pair;
     struct plan plan;
+    struct follower *follower; /* borrowed */
     struct comparison *result;
+    uint32_t parts; /* the first sums are of so many parts by hash; 0: of ranges */
+    bool follows;   /* an engine is at work */
 };
 
 static void work_release(struct work *work)
@@ -201,10 +212,80 @@ static bool is_full(const struct work *work)
     return work->result->difference_count == MAX_DIFFERENCES;
 }
 
+/* Nothing more can be said. Call it when something would follow. */
+static bool is_over(struct work *work)
+{
+    if (!is_full(work) && !work->follower->gave_up)
+        return false;
+    work->result->has_more = true;
+    return true;
+}
+
+/* New snapshots, while the sides are written to. */
+static bool refresh(struct work *work, struct err *err)
+{
+    return !work->follows || (pair_end(work->pair, err) && pair_begin(work->pair, err));
+}
+
+/* Many rows that differ are a target that is behind: let it come, then read again. */
+static bool find_few(struct work *work, const struct scope *scope,
+                     struct finding_list *ret_findings, struct err *err)
+{
+    for (int attempt = 1;; attempt++) {
+        AUTO(finding_list_release) struct finding_list findings = FINDING_LIST_INIT;
+        if (!refresh(work, err) || !find(work, scope, &findings, err))
+            return false;
+        if (!work->follows || findings.count <= SETTLE_ROWS || attempt == MAX_ATTEMPTS) {
+            *ret_findings = findings;
+            findings = FINDING_LIST_INIT;
+            return true;
+        }
+        if (!pair_end(work->pair, err) || !follower_pass(work->follower, err))
+            return false;
+        if (work->follower->gave_up)
+            attempt = MAX_ATTEMPTS - 1; /* once more, to count them */
+    }
+}
+
+static void note_unsettled(struct work *work, size_t count)
+{
+    const char *reason = work->follower->gave_up;
+    struct comparison *result = work->result;
+    result->unsettled += (int64_t)count;
+    if (count && !result->reason)
+        result->reason = str_dup(reason ? reason : "these rows change all the time");
+}
+
+static bool settle_findings(struct work *work, const struct scope *scope,
+                            const struct finding_list *findings, struct err *err)
+{
+    struct ground ground = {work->pair, work->follower, &work->plan, scope};
+    work->result->is_settled = true;
+    if (!pair_end(work->pair, err))
+        return false;
+    if (work->follower->gave_up)
+        note_unsettled(work, findings->count);
+    for (size_t from = 0; from < findings->count; from += SETTLE_ROWS) {
+        AUTO(finding_list_release) struct finding_list proven = FINDING_LIST_INIT;
+        size_t count = MIN_OF(findings->count - from, (size_t)SETTLE_ROWS);
+        size_t open = 0;
+        if (is_over(work))
+            return true;
+        if (!settle(&ground, &findings->items[from], count, &proven, &open, err) ||
+            !describe(work, scope, &proven, err))
+            return false;
+        note_unsettled(work, open);
+    }
+    return true;
+}
+
 static bool examine(struct work *work, const struct scope *scope, struct err *err)
 {
     AUTO(finding_list_release) struct finding_list findings = FINDING_LIST_INIT;
-    return find(work, scope, &findings, err) && describe(work, scope, &findings, err);
+    if (!find_few(work, scope, &findings, err))
+        return false;
+    return work->follows ? settle_findings(work, scope, &findings, err)
+                         : describe(work, scope, &findings, err);
 }
 
 /* Takes parts that differ, from *part on, up to MAX_ENTRIES rows but at least one. */
@@ -222,36 +303,38 @@ static void choose_parts(const struct sums *sums, size_t *part, struct buf *chos
     }
 }
 
-/* A range of too many rows: divided by the hash of the key, which spreads any key evenly. */
-static bool examine_parts(struct work *work, size_t range, int64_t rows, struct err *err)
+static bool examine_chosen(struct work *work, struct scope *scope, const struct sums *sums,
+                           struct err *err)
 {
-    struct scope scope = {
-        .range = range,
-        .parts = (uint32_t)MIN_OF(rows / PART_ROWS + 1, (int64_t)MAX_PARTS),
-    };
-    AUTO(str_free) char *source_sql = plan_parts_sql(&work->plan, SIDE_SOURCE, &scope);
-    AUTO(str_free) char *target_sql = plan_parts_sql(&work->plan, SIDE_TARGET, &scope);
-    AUTO(sums_release) struct sums sums = {0};
-    if (!sums_read(work, source_sql, target_sql, scope.parts, &sums, err))
-        return false;
     AUTO(buf_release) struct buf chosen = BUF_INIT;
     size_t part = 0;
-    for (choose_parts(&sums, &part, &chosen); chosen.len; choose_parts(&sums, &part, &chosen)) {
-        if (is_full(work)) {
-            work->result->has_more = true;
+    for (choose_parts(sums, &part, &chosen); chosen.len; choose_parts(sums, &part, &chosen)) {
+        if (is_over(work))
             break;
-        }
-        scope.chosen = buf_text(&chosen);
-        if (!examine(work, &scope, err))
+        scope->chosen = buf_text(&chosen);
+        if (!examine(work, scope, err))
             return false;
     }
     return true;
 }
 
-static bool examine_range(struct work *work, size_t range, int64_t rows, struct err *err)
+static bool read_parts(struct work *work, const struct scope *scope, struct sums *ret_sums,
+                       struct err *err)
 {
-    struct scope scope = {.range = range};
-    return rows > MAX_ENTRIES ? examine_parts(work, range, rows, err) : examine(work, &scope, err);
+    AUTO(str_free) char *source_sql = plan_parts_sql(&work->plan, SIDE_SOURCE, scope);
+    AUTO(str_free) char *target_sql = plan_parts_sql(&work->plan, SIDE_TARGET, scope);
+    return sums_read(work, source_sql, target_sql, scope->parts, ret_sums, err);
+}
+
+/* Ranges of too many rows: divided by the hash of the key, which spreads any key evenly. */
+static bool examine_ranges(struct work *work, struct scope scope, int64_t rows, struct err *err)
+{
+    AUTO(sums_release) struct sums sums = {0};
+    if (rows <= MAX_ENTRIES)
+        return examine(work, &scope, err);
+    scope.parts = (uint32_t)MIN_OF(rows / PART_ROWS + 1, (int64_t)MAX_PARTS);
+    return refresh(work, err) && read_parts(work, &scope, &sums, err) &&
+           examine_chosen(work, &scope, &sums, err);
 }
 
 static bool read_bounds(struct work *work, struct err *err)
@@ -268,49 +351,105 @@ static bool read_bounds(struct work *work, struct err *err)
     return true;
 }
 
-static bool read_total(struct work *work, struct sums *ret_sums, struct err *err)
+static bool read_ranges(struct work *work, struct sums *ret_sums, struct err *err)
 {
-    AUTO(str_free) char *source_sql = plan_total_sql(&work->plan, SIDE_SOURCE);
-    AUTO(str_free) char *target_sql = plan_total_sql(&work->plan, SIDE_TARGET);
-    if (!sums_read(work, source_sql, target_sql, 1, ret_sums, err))
+    bool is_divided = work->plan.bounds.count > 0;
+    enum side a = SIDE_SOURCE;
+    enum side b = SIDE_TARGET;
+    AUTO(str_free)
+    char *source = is_divided ? plan_ranges_sql(&work->plan, a) : plan_total_sql(&work->plan, a);
+    AUTO(str_free)
+    char *target = is_divided ? plan_ranges_sql(&work->plan, b) : plan_total_sql(&work->plan, b);
+    return sums_read(work, source, target, work->plan.bounds.count + 1, ret_sums, err);
+}
+
+/* The one reading of the whole table. */
+static bool read_sums(struct work *work, struct sums *ret_sums, struct err *err)
+{
+    int64_t bytes = work->plan.tables[SIDE_SOURCE]->bytes;
+    if (bytes >= LARGE_BYTES && !read_bounds(work, err))
+        return false;
+    if (bytes >= LARGE_BYTES && !work->plan.bounds.count)
+        work->parts = (uint32_t)MIN_OF(bytes / PART_BYTES + 1, (int64_t)MAX_PARTS);
+    struct scope scope = {.parts = work->parts};
+    if (!pair_begin(work->pair, err) ||
+        !(work->parts ? read_parts(work, &scope, ret_sums, err) : read_ranges(work, ret_sums, err)))
         return false;
     for (int side = 0; side < SIDES; side++)
-        work->result->sums[side] = ret_sums->items[side][0];
+        for (size_t i = 0; i < ret_sums->count; i++) {
+            work->result->sums[side].rows += ret_sums->items[side][i].rows;
+            work->result->sums[side].sum += ret_sums->items[side][i].sum;
+        }
     return true;
 }
 
-/* Replaces the total by the sums of key ranges, where there can be some. */
-static bool divide(struct work *work, struct sums *sums, struct err *err)
+/* Neighbouring ranges that differ are taken together, up to MAX_ENTRIES rows. */
+static bool examine_all(struct work *work, const struct sums *sums, struct err *err)
 {
-    if (!read_bounds(work, err))
-        return false;
-    if (!work->plan.bounds.count)
-        return true;
-    AUTO(str_free) char *source_sql = plan_ranges_sql(&work->plan, SIDE_SOURCE);
-    AUTO(str_free) char *target_sql = plan_ranges_sql(&work->plan, SIDE_TARGET);
-    sums_release(sums);
-    return sums_read(work, source_sql, target_sql, work->plan.bounds.count + 1, sums, err);
+    size_t i = 0;
+    while (i < sums->count) {
+        struct scope scope = {.first = i, .last = i};
+        if (!sums_differ(sums, i++))
+            continue;
+        int64_t rows = sums_rows(sums, i - 1);
+        for (; i < sums->count && sums_differ(sums, i) && rows + sums_rows(sums, i) <= MAX_ENTRIES;
+             i++) {
+            rows += sums_rows(sums, i);
+            scope.last = i;
+        }
+        if (is_over(work))
+            return true;
+        if (!examine_ranges(work, scope, rows, err))
+            return false;
+    }
+    return true;
+}
+
+/* At rest what was read differs, whatever can still be named. */
+static void conclude(struct work *work)
+{
+    struct comparison *result = work->result;
+    if (!work->follows || result->difference_count)
+        result->outcome = OUTCOME_DIFFERENT;
+    else
+        result->outcome = result->unsettled ? OUTCOME_UNSETTLED : OUTCOME_EQUAL;
 }
 
 static bool compare_rows(struct work *work, struct err *err)
 {
     AUTO(sums_release) struct sums sums = {0};
-    struct comparison *result = work->result;
-    if (!read_total(work, &sums, err))
+    if (!read_sums(work, &sums, err))
         return false;
-    if (!sums_differ(&sums, 0))
+    bool differs = false;
+    for (size_t i = 0; i < sums.count; i++)
+        differs |= sums_differ(&sums, i);
+    if (!differs)
         return true;
-    result->outcome = OUTCOME_DIFFERENT;
-    if (sums_rows(&sums, 0) > MAX_ENTRIES && !divide(work, &sums, err))
+    const char *lack = NULL;
+    if (!follower_look(work->follower, work->plan.tables[SIDE_SOURCE]->oid, &work->follows, &lack,
+                       err))
         return false;
-    for (size_t i = 0; i < sums.count; i++) {
-        if (!sums_differ(&sums, i))
-            continue;
-        result->has_more |= is_full(work);
-        if (!is_full(work) && !examine_range(work, i, sums_rows(&sums, i), err))
-            return false;
+    if (lack) {
+        work->result->reason = str_dup(lack);
+        work->result->outcome = OUTCOME_UNSETTLED;
+        return true;
     }
+    struct scope scope = {.parts = work->parts};
+    if (!(work->parts ? examine_chosen(work, &scope, &sums, err) : examine_all(work, &sums, err)))
+        return false;
+    conclude(work);
     return true;
+}
+
+/* Dropped or altered since the catalog was read: a result, not a failure. */
+static bool take_altered(struct pair *pair, struct comparison *result, struct err *err)
+{
+    if (!pair_is_altered(err) || conn_is_lost(pair->conns[SIDE_SOURCE]) ||
+        conn_is_lost(pair->conns[SIDE_TARGET]))
+        return false;
+    str_set(&result->reason, str_fmt("it is not what it was when verify began (%s)", err->text));
+    result->outcome = result->difference_count ? OUTCOME_DIFFERENT : OUTCOME_UNSETTLED;
+    return pair_end(pair, err);
 }
 
 static bool find_missing_columns(const struct table *source, const struct table *target,
@@ -322,8 +461,8 @@ static bool find_missing_columns(const struct table *source, const struct table 
     return ret_names->count > 0;
 }
 
-bool compare_table(struct pair *pair, const struct table *source, const struct table *target,
-                   struct comparison *ret_result, struct err *err)
+bool compare_table(struct pair *pair, struct follower *follower, const struct table *source,
+                   const struct table *target, struct comparison *ret_result, struct err *err)
 {
     *ret_result = (struct comparison){.table = source};
     if (!target) {
@@ -336,11 +475,12 @@ bool compare_table(struct pair *pair, const struct table *source, const struct t
     }
     if (source->kind == 'p')
         return true; /* its rows are in its partitions */
-    AUTO(work_release) struct work work = {.pair = pair, .result = ret_result};
+    AUTO(work_release)
+    struct work work = {.pair = pair, .follower = follower, .result = ret_result};
     plan_init(&work.plan, source, target, pair->recodes);
     for (size_t i = 0; i < work.plan.key_count; i++)
         strv_add(&ret_result->key, work.plan.key[i]->name);
-    if (pair_begin(pair, err) && compare_rows(&work, err) && pair_end(pair, err))
+    if (compare_rows(&work, err) ? pair_end(pair, err) : take_altered(pair, ret_result, err))
         return true;
     return err_wrap(err, "could not compare %s.%s", source->schema, source->name);
 }
@@ -352,6 +492,7 @@ void comparison_release(struct comparison *comparison)
         strv_release(&comparison->differences[i].columns);
         free(comparison->differences[i].ctid);
     }
+    free(comparison->reason);
     strv_release(&comparison->key);
     strv_release(&comparison->missing_columns);
     *comparison = COMPARISON_INIT;

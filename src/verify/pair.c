@@ -58,6 +58,14 @@ void pair_rows_free(struct rows *(*rows)[SIDES])
         rows_free(&(*rows)[side]);
 }
 
+/* What does not exist (any more) or does not fit; bounds that are no values of a new type; an OID
+ * or a file that is gone. */
+bool pair_is_altered(const struct err *err)
+{
+    return (strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0) ||
+           strcmp(err->sqlstate, "22P02") == 0 || strcmp(err->sqlstate, "XX000") == 0;
+}
+
 bool pair_query(struct pair *pair, const char *source_sql, const char *target_sql,
                 struct rows *ret_rows[SIDES], struct err *err)
 {
@@ -67,14 +75,15 @@ bool pair_query(struct pair *pair, const char *source_sql, const char *target_sq
     bool is_good = true;
     for (int side = 0; side < SIDES && is_good; side++)
         is_good = is_sent[side] = conn_send(pair->conns[side], sql[side], 0, NULL, err);
-    if (!is_good)
+    if (!is_good && !pair_is_altered(err))
         stop_raise(pair->stop);
     for (int side = 0; side < SIDES; side++) {
         struct err other = {0}; /* the first error counts */
         if (!is_sent[side] || conn_receive(pair->conns[side], &rows[side], is_good ? err : &other))
             continue;
         is_good = false;
-        stop_raise(pair->stop);
+        if (!pair_is_altered(err))
+            stop_raise(pair->stop);
     }
     if (!is_good)
         return false;
@@ -92,6 +101,9 @@ bool pair_begin(struct pair *pair, struct err *err)
 
 bool pair_end(struct pair *pair, struct err *err)
 {
-    return conn_exec(pair->conns[SIDE_SOURCE], "COMMIT", err) &&
-           conn_exec(pair->conns[SIDE_TARGET], "COMMIT", err);
+    for (int side = 0; side < SIDES; side++)
+        if (conn_in_transaction(pair->conns[side]) &&
+            !conn_exec(pair->conns[side], "ROLLBACK", err))
+            return false;
+    return true;
 }

@@ -4,7 +4,12 @@
  * function under our session settings, NULL and '' told apart. (A cast to text would keep the
  * encoding declaration of an xml value, which its output drops.)
  * Ranges: a key column is compared by its own order where the type's order is the same on every
- * server, else by the bytes of its text form (COLLATE "C"). */
+ * server, else by the bytes of its text form (COLLATE "C").
+ *
+ * Sums of parts are made from a subquery that has a volatile column nobody computes. Such a one is
+ * planned by itself: the planner expects 200 groups (not one for every row, which it would sort on
+ * disk), a hash is computed once a row, and the servers still work in parallel, which they would
+ * not with OFFSET 0. */
 #include "verify/plan.h"
 
 #include <stdlib.h>
@@ -16,10 +21,11 @@
 enum {
     PAGE_BYTES = 8192,
     SAMPLE_PAGES = 512,
+    RANGE_PAGES = 16,
     MAX_RANGES = 256,
-    MAX_RANGES_VARIABLE = 32, /* width_bucket() walks along arrays of variable-length values */
-    MAX_SHOWN_CHARS = 200,
 };
+
+#define FENCE ", CASE WHEN false THEN pg_catalog.clock_timestamp() END AS fence"
 
 struct native_order {
     const char *type_name;
@@ -134,16 +140,16 @@ static void add_part(struct buf *sql, const char *hash, uint32_t parts)
 static void add_where(struct buf *sql, const struct plan *plan, const struct scope *scope)
 {
     buf_puts(sql, " WHERE true");
-    if (plan->bounds.count && scope->range > 0) {
+    if (plan->bounds.count && scope->first > 0) {
         buf_puts(sql, " AND ");
         add_order(sql, plan, plan->key[0]);
-        quote_add(sql, " >= %L::%s", plan->bounds.items[scope->range - 1],
+        quote_add(sql, " >= %L::%s", plan->bounds.items[scope->first - 1],
                   order_type(plan, plan->key[0]));
     }
-    if (scope->range < plan->bounds.count) {
+    if (scope->last < plan->bounds.count) {
         buf_puts(sql, " AND ");
         add_order(sql, plan, plan->key[0]);
-        quote_add(sql, " < %L::%s", plan->bounds.items[scope->range],
+        quote_add(sql, " < %L::%s", plan->bounds.items[scope->last],
                   order_type(plan, plan->key[0]));
     }
     if (scope->parts && scope->chosen) {
@@ -165,7 +171,7 @@ char *plan_bounds_sql(const struct plan *plan)
     const struct native_order *native = native_order(plan, first);
     if (plan->recodes && !native)
         return NULL; /* the bytes of a text differ, and so may their order */
-    int ranges = native && native->is_fixed_length ? MAX_RANGES : MAX_RANGES_VARIABLE;
+    int ranges = (int)MIN_OF(pages / RANGE_PAGES + 2, (int64_t)MAX_RANGES);
     struct buf sql = BUF_INIT;
     quote_add(&sql,
               "SELECT DISTINCT unnest(percentile_disc((SELECT array_agg(i / %d.0::float8)"
@@ -191,40 +197,71 @@ char *plan_total_sql(const struct plan *plan, enum side side)
     return buf_take(&sql);
 }
 
-/* OFFSET 0 hides from the planner that the groups are made from the key: it would expect one for
- * every row and sort the table on disk. */
+/* width_bucket() walks along an array of variable-length values: for these a tree of comparisons
+ * with the bounds from first to last, whose leaves are the ranges first … last + 1. */
+static void add_tree(struct buf *sql, const struct plan *plan, size_t first, size_t last)
+{
+    if (first > last) {
+        buf_fmt(sql, "%zu", first);
+        return;
+    }
+    size_t middle = first + (last - first) / 2;
+    buf_puts(sql, "CASE WHEN ");
+    add_order(sql, plan, plan->key[0]);
+    quote_add(sql, " < %L::%s THEN ", plan->bounds.items[middle], order_type(plan, plan->key[0]));
+    if (middle == first)
+        buf_fmt(sql, "%zu", first);
+    else
+        add_tree(sql, plan, first, middle - 1);
+    buf_puts(sql, " ELSE ");
+    add_tree(sql, plan, middle + 1, last);
+    buf_puts(sql, " END");
+}
+
+static void add_range(struct buf *sql, const struct plan *plan)
+{
+    const struct native_order *native = native_order(plan, plan->key[0]);
+    if (!native || !native->is_fixed_length) {
+        add_tree(sql, plan, 0, plan->bounds.count - 1);
+        return;
+    }
+    buf_puts(sql, "pg_catalog.width_bucket(");
+    add_order(sql, plan, plan->key[0]);
+    for (size_t i = 0; i < plan->bounds.count; i++)
+        quote_add(sql, i ? ", %L" : ", ARRAY[%L", plan->bounds.items[i]);
+    quote_add(sql, "]::%s[])", order_type(plan, plan->key[0]));
+}
+
 char *plan_ranges_sql(const struct plan *plan, enum side side)
 {
     struct buf sql = BUF_INIT;
-    buf_puts(&sql, "SELECT r, count(*), sum(h) FROM (SELECT width_bucket(");
-    add_order(&sql, plan, plan->key[0]);
-    for (size_t i = 0; i < plan->bounds.count; i++)
-        quote_add(&sql, i ? ", %L" : ", ARRAY[%L", plan->bounds.items[i]);
-    quote_add(&sql, "]::%s[]) AS r, ", order_type(plan, plan->key[0]));
+    buf_puts(&sql, "SELECT r, count(*), sum(h) FROM (SELECT ");
+    add_range(&sql, plan);
+    buf_puts(&sql, " AS r, ");
     add_row_hash(&sql, plan);
-    buf_puts(&sql, " AS h");
+    buf_puts(&sql, " AS h" FENCE);
     add_from(&sql, plan, side);
-    buf_puts(&sql, " OFFSET 0) AS x GROUP BY 1");
+    buf_puts(&sql, ") AS x GROUP BY 1");
     return buf_take(&sql);
 }
 
-/* Here OFFSET 0 keeps the server from computing a hash once for each mention. */
 char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope)
 {
     struct buf sql = BUF_INIT;
-    buf_puts(&sql, "SELECT ");
+    struct scope all = {.first = scope->first, .last = scope->last};
+    buf_puts(&sql, "SELECT p, count(*), sum(h) FROM (SELECT ");
     add_part(&sql, "k", scope->parts);
-    quote_add(&sql, ", count(*), sum(%s) FROM (SELECT ", plan->key_count ? "h" : "k");
+    quote_add(&sql, " AS p, %s AS h" FENCE " FROM (SELECT ", plan->key_count ? "h" : "k");
     add_key_hash(&sql, plan);
-    buf_puts(&sql, " AS k");
+    buf_puts(&sql, " AS k" FENCE);
     if (plan->key_count) {
         buf_puts(&sql, ", ");
         add_row_hash(&sql, plan);
         buf_puts(&sql, " AS h");
     }
     add_from(&sql, plan, side);
-    add_where(&sql, plan, scope);
-    buf_puts(&sql, " OFFSET 0) AS x GROUP BY 1");
+    add_where(&sql, plan, &all);
+    buf_puts(&sql, ") AS y) AS x GROUP BY 1");
     return buf_take(&sql);
 }
 
@@ -274,11 +311,68 @@ char *plan_describe_sql(const struct plan *plan, enum side side, const struct sc
     else
         buf_puts(&sql, ", min(t.ctid)");
     for (size_t i = 0; i < plan->key_count; i++)
-        quote_add(&sql, ", left((t.%I)::text, %d)", plan->key[i]->name, MAX_SHOWN_CHARS);
+        quote_add(&sql, ", left((t.%I)::text, %d)", plan->key[i]->name, PLAN_SHOWN_CHARS);
     add_from(&sql, plan, side);
     add_where(&sql, plan, scope);
     quote_add(&sql, " AND %s IN (%s)", buf_text(&hash), hashes);
     if (!plan->key_count)
         buf_puts(&sql, " GROUP BY 1");
+    return buf_take(&sql);
+}
+
+/* Text that is the same is equal by "=" of any collation: the hash tells the rest apart. */
+bool plan_can_seek(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->key_count; i++) {
+        const struct column *column = plan->key[i];
+        const struct column *other = table_column(plan->tables[SIDE_TARGET], column->name);
+        bool is_text = strcmp(column->type_name, "text") == 0 ||
+                       strcmp(column->type_name, "character varying") == 0;
+        if (!native_order(plan, column) &&
+            !(is_text && other && strcmp(other->type_name, column->type_name) == 0))
+            return false;
+    }
+    return plan->key_count > 0;
+}
+
+static void add_keys(struct buf *sql, const struct plan *plan, const struct strv *keys)
+{
+    for (size_t i = 0; i < plan->key_count; i++) {
+        quote_add(sql, " AND t.%I = ANY (", plan->key[i]->name);
+        for (size_t row = 0; row < keys[i].count; row++)
+            quote_add(sql, row ? ", %L" : "ARRAY[%L", keys[i].items[row]);
+        quote_add(sql, "]::%s[])", plan->key[i]->type_name);
+    }
+}
+
+/* The place of a row version and who wrote it name it for good; a version that no transaction has
+ * updated, deleted or locked has no xmax. Other kinds of tables have no such columns: there nothing
+ * counts as the same as long as the server's WAL grows. */
+static void add_version(struct buf *sql, const struct table *table)
+{
+    bool has_versions = table->is_heap || table->kind == 'p';
+    quote_add(sql, ", hashtextextended((%s) COLLATE \"C\", 0) AS v, %s AS m",
+              has_versions ? "t.tableoid::text || t.ctid::text || t.xmin::text"
+                           : "pg_catalog.pg_current_wal_insert_lsn()::text",
+              has_versions ? "t.xmax::text <> '0'" : "true");
+}
+
+char *plan_look_sql(const struct plan *plan, enum side side, const struct scope *scope,
+                    const struct chosen *chosen)
+{
+    struct buf sql = BUF_INIT;
+    AUTO(buf_release) struct buf hash = BUF_INIT;
+    struct scope all = {.first = scope->first, .last = scope->last};
+    add_key_hash(&hash, plan);
+    quote_add(&sql, "SELECT k, count(*), sum(h), sum(v), bool_or(m) FROM (SELECT %s AS k, ",
+              buf_text(&hash));
+    add_row_hash(&sql, plan);
+    buf_puts(&sql, " AS h");
+    add_version(&sql, plan->tables[side]);
+    add_from(&sql, plan, side);
+    add_where(&sql, plan, &all);
+    if (chosen->keys)
+        add_keys(&sql, plan, chosen->keys);
+    quote_add(&sql, " AND %s IN (%s)) AS x GROUP BY 1", buf_text(&hash), chosen->hashes);
     return buf_take(&sql);
 }

@@ -10,6 +10,8 @@
 #include "base/strv.h"
 #include "pg/catalog.h"
 
+enum { PLAN_SHOWN_CHARS = 200 };
+
 enum side { SIDE_SOURCE, SIDE_TARGET, SIDES };
 
 struct plan {
@@ -30,15 +32,26 @@ void plan_release(struct plan *plan); /* AUTO handler */
 
 /* Which rows a statement is about. */
 struct scope {
-    size_t range;       /* 0 … bounds.count */
-    uint32_t parts;     /* the range is divided by the key's hash into so many; 0: not divided */
+    size_t first;       /* ranges 0 … bounds.count */
+    size_t last;        /* at least first */
+    uint32_t parts;     /* they are divided by the key's hash into so many; 0: not divided */
     const char *chosen; /* borrowed: "3,17", the parts that are meant; NULL: all */
+};
+
+/* Single rows: those with these key hashes (without a key: row hashes). */
+struct chosen {
+    const char *hashes;      /* borrowed: "5,-7" */
+    const struct strv *keys; /* borrowed; a list for each key column, of values as text, that cover
+                                these rows; NULL: the server looks at all rows of the scope */
 };
 
 /* Each text is owned by the caller. */
 
 /* 0, rows, sum of the whole table. */
 char *plan_total_sql(const struct plan *plan, enum side side);
+
+/* Whether rows can be looked up by their keys' text on both sides. */
+bool plan_can_seek(const struct plan *plan);
 
 /* For the source: bounds of ranges of about the same size, a row each, in order. NULL: the table
  * cannot be divided into ranges that mean the same on both sides. */
@@ -47,13 +60,19 @@ char *plan_bounds_sql(const struct plan *plan);
 /* range, rows, sum: a row for each range that is not empty. Only with bounds. */
 char *plan_ranges_sql(const struct plan *plan, enum side side);
 
-/* part, rows, sum: a row for each part of the scope that is not empty. */
+/* part, rows, sum: a row for each part of the scope that is not empty. Its chosen is not used. */
 char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope);
 
 /* Key hash, row hash, in the key's order. Without a key: row hash, count. */
 char *plan_rows_sql(const struct plan *plan, enum side side, const struct scope *scope);
 
 /* Of the rows with these key hashes ("5,-7"): key hash, "{hash of each column}", key columns as
- * text. Without a key: row hash, ctid of one row. */
+ * text, cut at PLAN_SHOWN_CHARS. Without a key: row hash, ctid of one row. */
 char *plan_describe_sql(const struct plan *plan, enum side side, const struct scope *scope,
                         const char *hashes);
+
+/* Key hash (without a key: row hash), rows, sum, sum that is the same only while they are the very
+ * same row versions, whether a transaction may have touched one of them since. A row for each
+ * chosen one that is there. */
+char *plan_look_sql(const struct plan *plan, enum side side, const struct scope *scope,
+                    const struct chosen *chosen);

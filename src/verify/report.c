@@ -20,6 +20,7 @@ struct report {
     int64_t bytes_done;
     size_t compared;
     size_t different;
+    size_t unsettled;
     int64_t rows[SIDES];
     bool has_header;
 };
@@ -35,6 +36,8 @@ static const char *outcome_text(enum outcome outcome)
         return "missing on target";
     case OUTCOME_NO_COLUMN:
         return "columns missing on target";
+    case OUTCOME_UNSETTLED:
+        return "not settled";
     }
     return "";
 }
@@ -153,7 +156,8 @@ static void print_difference(FILE *out, const struct comparison *c, const struct
 
 static bool has_rows(const struct comparison *c)
 {
-    return c->outcome == OUTCOME_EQUAL || c->outcome == OUTCOME_DIFFERENT;
+    return c->outcome == OUTCOME_EQUAL || c->outcome == OUTCOME_DIFFERENT ||
+           (c->outcome == OUTCOME_UNSETTLED && c->unsettled);
 }
 
 static void print_table(struct report *report, const struct comparison *c)
@@ -175,6 +179,12 @@ static void print_table(struct report *report, const struct comparison *c)
     print_list(out, &c->missing_columns);
     if (c->is_insert_only && c->outcome != OUTCOME_EQUAL)
         (void)fputs(" (insert-only: its UPDATEs and DELETEs are not followed)", out);
+    if (c->reason) {
+        (void)fputs(": ", out);
+        if (c->unsettled)
+            (void)fprintf(out, "%" PRId64 " row%s, ", c->unsettled, c->unsettled == 1 ? "" : "s");
+        print_text(out, c->reason);
+    }
     (void)fputc('\n', out);
     for (size_t i = 0; i < c->difference_count; i++)
         print_difference(out, c, &c->differences[i]);
@@ -254,6 +264,8 @@ static json_t *json_table(const struct comparison *c)
     (void)json_object_set_new(json, "insert_only", json_boolean(c->is_insert_only));
     if (c->missing_columns.count)
         (void)json_object_set_new(json, "missing_columns", json_list(&c->missing_columns));
+    if (c->reason)
+        (void)json_object_set_new(json, "reason", json_text(c->reason));
     if (!has_rows(c))
         return json;
     json_t *differences = json_array();
@@ -261,6 +273,8 @@ static json_t *json_table(const struct comparison *c)
         (void)json_array_append_new(differences, json_difference(c, &c->differences[i]));
     const struct part_sum *source = &c->sums[SIDE_SOURCE];
     const struct part_sum *target = &c->sums[SIDE_TARGET];
+    (void)json_object_set_new(json, "compared_again", json_boolean(c->is_settled));
+    (void)json_object_set_new(json, "unsettled_rows", json_integer(c->unsettled));
     (void)json_object_set_new(json, "key", json_list(&c->key));
     (void)json_object_set_new(json, "source_rows", json_integer(source->rows));
     (void)json_object_set_new(json, "target_rows", json_integer(target->rows));
@@ -275,7 +289,9 @@ void report_table(struct report *report, const struct comparison *comparison)
 {
     report->compared += comparison->table->kind != 'p';
     report->bytes_done += comparison->table->bytes;
-    report->different += comparison->outcome != OUTCOME_EQUAL;
+    report->unsettled += comparison->outcome == OUTCOME_UNSETTLED;
+    report->different +=
+        comparison->outcome != OUTCOME_EQUAL && comparison->outcome != OUTCOME_UNSETTLED;
     for (int side = 0; side < SIDES; side++)
         report->rows[side] += comparison->sums[side].rows;
     bool is_parent = comparison->table->kind == 'p' && comparison->outcome == OUTCOME_EQUAL;
@@ -288,7 +304,7 @@ void report_table(struct report *report, const struct comparison *comparison)
         print_table(report, comparison);
 }
 
-static void print_end(const struct report *report, const struct err *failure)
+static void print_end(const struct report *report, const struct err *failure, const char *note)
 {
     const char *were = report->table_count == 1 ? "" : "s";
     if (failure)
@@ -297,15 +313,29 @@ static void print_end(const struct report *report, const struct err *failure)
     else if (report->different)
         (void)fprintf(report->out, "source and target differ: %zu of %zu table%s\n",
                       report->different, report->table_count, were);
+    else if (report->unsettled)
+        (void)fprintf(report->out, "not settled: %zu of %zu table%s; no difference is proven\n",
+                      report->unsettled, report->table_count, were);
     else
         (void)fprintf(report->out,
                       "source and target are identical: %zu table%s, %" PRId64 " rows\n",
                       report->table_count, were, report->rows[SIDE_SOURCE]);
+    if (report->different && note)
+        (void)fprintf(report->out, "%s\n", note);
 }
 
-static void print_json(const struct report *report, const struct err *failure)
+static const char *result_word(const struct report *report, const struct err *failure)
 {
-    const char *result = failure ? "not_finished" : report->different ? "different" : "equal";
+    if (failure)
+        return "not_finished";
+    if (report->different)
+        return "different";
+    return report->unsettled ? "not_settled" : "equal";
+}
+
+static void print_json(const struct report *report, const struct err *failure, const char *note)
+{
+    const char *result = result_word(report, failure);
     json_t *json = json_object();
     (void)json_object_set_new(json, "version", json_integer(JSON_VERSION));
     (void)json_object_set_new(json, "result", json_string(result));
@@ -314,6 +344,10 @@ static void print_json(const struct report *report, const struct err *failure)
     (void)json_object_set_new(json, "tables_compared", json_integer((json_int_t)report->compared));
     (void)json_object_set_new(json, "tables_different",
                               json_integer((json_int_t)report->different));
+    (void)json_object_set_new(json, "tables_not_settled",
+                              json_integer((json_int_t)report->unsettled));
+    if (report->different && note)
+        (void)json_object_set_new(json, "note", json_text(note));
     (void)json_object_set_new(json, "source_rows", json_integer(report->rows[SIDE_SOURCE]));
     (void)json_object_set_new(json, "target_rows", json_integer(report->rows[SIDE_TARGET]));
     (void)json_object_set(json, "tables", report->tables);
@@ -322,12 +356,20 @@ static void print_json(const struct report *report, const struct err *failure)
     json_decref(json);
 }
 
-void report_end(struct report *report, const struct err *failure)
+void report_end(struct report *report, const struct err *failure, const char *note)
 {
     clear_progress(report);
     if (report->tables)
-        print_json(report, failure);
+        print_json(report, failure, note);
     else
-        print_end(report, failure);
+        print_end(report, failure, note);
     (void)fflush(report->out);
+}
+
+bool report_settled(const struct report *report, struct err *err)
+{
+    return !report->unsettled || err_set(err, ERR_RETRY,
+                                         "%zu of %zu tables could not be settled: neither equal nor"
+                                         " different for certain",
+                                         report->unsettled, report->table_count);
 }

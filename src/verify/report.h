@@ -23,8 +23,12 @@ void report_progress(struct report *report, const struct table *table);
 /* A table has been compared. */
 void report_table(struct report *report, const struct comparison *comparison);
 
-/* The last words. failure: why it could not finish, or NULL. */
-void report_end(struct report *report, const struct err *failure);
+/* The last words. failure: why it could not finish, or NULL. note: said beside differences, or
+ * NULL. */
+void report_end(struct report *report, const struct err *failure, const char *note);
 
 /* Whether any table differed so far. */
 bool report_found(const struct report *report);
+
+/* ERR_RETRY when of some tables it could not be said whether they are equal. */
+bool report_settled(const struct report *report, struct err *err) MUST_USE;

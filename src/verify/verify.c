@@ -1,13 +1,13 @@
 /* Compares source and target table by table: see verify.h. Tables are taken one after the other;
- * both servers work on one at the same time. A transaction spans one table only, so that neither
+ * both servers work on one at the same time. A transaction spans one table at most, so that neither
  * vacuum nor the user's DDL waits for the whole run. */
 #include "verify/verify.h"
 
 #include "base/mem.h"
 #include "conf/selection.h"
-#include "keeper/keeper.h"
 #include "pg/catalog.h"
 #include "verify/compare.h"
+#include "verify/follower.h"
 #include "verify/pair.h"
 #include "verify/report.h"
 
@@ -27,33 +27,18 @@ static bool choose_tables(const struct settings *settings, struct table_list *ta
     return selection_check(&selection, err);
 }
 
-/* What a pipeline has recorded about the tables; none is as good as one that cannot be read. */
-static void read_kept(struct pair *pair, const char *schema, struct keeper_tables *ret_kept)
-{
-    AUTO(keeper_pipeline_release) struct keeper_pipeline pipeline = {0};
-    struct conn *target = pair->conns[SIDE_TARGET];
-    struct err unused = {0};
-    bool is_found = false;
-    int version = 0;
-    if (!keeper_look(target, schema, &version, &unused) || version != KEEPER_VERSION ||
-        !keeper_load(target, schema, &is_found, &pipeline, &unused) || !is_found)
-        return;
-    struct keeper_ref ref = {schema, pipeline.slot};
-    (void)!keeper_tables(target, &ref, ret_kept, &unused);
-}
-
 static bool compare_all(struct pair *pair, const struct table_list *source,
-                        const struct table_list *target, const struct keeper_tables *kept,
+                        const struct table_list *target, struct follower *follower,
                         struct report *report, struct err *err)
 {
     for (size_t i = 0; i < source->count; i++) {
         const struct table *table = &source->items[i];
         AUTO(comparison_release) struct comparison comparison = COMPARISON_INIT;
         report_progress(report, table);
-        if (!compare_table(pair, table, table_list_find(target, table->schema, table->name),
-                           &comparison, err))
+        if (!compare_table(pair, follower, table,
+                           table_list_find(target, table->schema, table->name), &comparison, err))
             return false;
-        const struct keeper_table *known = keeper_table_find(kept, table->oid);
+        const struct keeper_table *known = keeper_table_find(&follower->tables, table->oid);
         comparison.is_insert_only = known && known->is_insert_only;
         report_table(report, &comparison);
     }
@@ -75,7 +60,7 @@ bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, F
     AUTO(pair_release) struct pair pair = PAIR_INIT;
     AUTO(table_list_release) struct table_list source = TABLE_LIST_INIT;
     AUTO(table_list_release) struct table_list target = TABLE_LIST_INIT;
-    AUTO(keeper_tables_release) struct keeper_tables kept = KEEPER_TABLES_INIT;
+    AUTO(follower_release) struct follower follower = FOLLOWER_INIT;
     bool is_ready = pair_open(&pair, settings, stop, err) &&
                     read_tables(&pair, settings, &source, &target, err);
     if (!is_ready && err->kind == ERR_CONFIG)
@@ -83,9 +68,10 @@ bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, F
     AUTO(report_free)
     struct report *report = report_new(out, settings->json, progress, &source);
     if (is_ready)
-        read_kept(&pair, settings->keeper_schema, &kept);
-    bool is_finished = is_ready && compare_all(&pair, &source, &target, &kept, report, err);
-    report_end(report, is_finished ? NULL : err);
+        follower_open(&pair, settings->keeper_schema, &follower);
+    bool is_finished = is_ready && compare_all(&pair, &source, &target, &follower, report, err);
+    AUTO(str_free) char *note = is_finished ? follower_behind(&follower) : NULL;
+    report_end(report, is_finished ? NULL : err, note);
     *ret_equal = is_finished && !report_found(report);
-    return is_finished;
+    return is_finished && (report_found(report) || report_settled(report, err));
 }
