@@ -89,8 +89,9 @@ const struct command_row command_table[] = {
      .usage = "--source URL --target URL [OPTION]...",
      .summary = "compare source and target, row by row",
      .text = "Compares every table by row count and checksums, and names the first keys that\n"
-             "differ. Both databases must be at rest. Exit code 0: equal, 1: different, 3:\n"
-             "could not finish."},
+             "differ. While an engine follows the source, both may be written to: what differs is\n"
+             "looked at again until it is proven equal or different. Exit code 0: equal,\n"
+             "1: different, 3: could not finish, or rows did not settle."},
     {.name = "demo",
      .run = cmd_demo,
      .command = COMMAND_DEMO,

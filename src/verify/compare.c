@@ -247,13 +247,12 @@ static bool find_few(struct work *work, const struct scope *scope,
     }
 }
 
-static void note_unsettled(struct work *work, size_t count)
+static void note_unsettled(struct work *work, const struct unsettled *unsettled)
 {
-    const char *reason = work->follower->gave_up;
     struct comparison *result = work->result;
-    result->unsettled += (int64_t)count;
-    if (count && !result->reason)
-        result->reason = str_dup(reason ? reason : "these rows change all the time");
+    result->unsettled += (int64_t)unsettled->count;
+    if (unsettled->count && !result->reason)
+        result->reason = str_dup(unsettled->reason);
 }
 
 static bool settle_findings(struct work *work, const struct scope *scope,
@@ -263,18 +262,19 @@ static bool settle_findings(struct work *work, const struct scope *scope,
     work->result->is_settled = true;
     if (!pair_end(work->pair, err))
         return false;
+    struct unsettled all = {findings->count, work->follower->gave_up};
     if (work->follower->gave_up)
-        note_unsettled(work, findings->count);
+        note_unsettled(work, &all);
     for (size_t from = 0; from < findings->count; from += SETTLE_ROWS) {
         AUTO(finding_list_release) struct finding_list proven = FINDING_LIST_INIT;
         size_t count = MIN_OF(findings->count - from, (size_t)SETTLE_ROWS);
-        size_t open = 0;
+        struct unsettled unsettled = {0};
         if (is_over(work))
             return true;
-        if (!settle(&ground, &findings->items[from], count, &proven, &open, err) ||
+        if (!settle(&ground, &findings->items[from], count, &proven, &unsettled, err) ||
             !describe(work, scope, &proven, err))
             return false;
-        note_unsettled(work, open);
+        note_unsettled(work, &unsettled);
     }
     return true;
 }

@@ -102,8 +102,7 @@ bool pair_begin(struct pair *pair, struct err *err)
 bool pair_end(struct pair *pair, struct err *err)
 {
     for (int side = 0; side < SIDES; side++)
-        if (conn_in_transaction(pair->conns[side]) &&
-            !conn_exec(pair->conns[side], "ROLLBACK", err))
+        if (!conn_exec(pair->conns[side], "ROLLBACK", err))
             return false;
     return true;
 }

@@ -18,7 +18,8 @@
 #include "verify/judge.h"
 
 enum {
-    MAX_ROUNDS = 60, /* without any verdict */
+    MIN_ROUNDS = 3, /* without any verdict */
+    PATIENCE_MS = 10000,
     WRITERS_MS = 1000,
     WRITERS_DELAY_MS = 2,
 };
@@ -261,8 +262,11 @@ static bool await_writers(struct settling *settling, struct err *err)
 static bool go_round(struct settling *settling, struct err *err)
 {
     int rounds = 0;
-    for (prepare(settling); settling->open && rounds < MAX_ROUNDS; rounds++) {
+    int64_t since_ms = clock_ms();
+    for (prepare(settling); settling->open; rounds++) {
         size_t before = settling->open;
+        if (rounds >= MIN_ROUNDS && clock_ms() - since_ms > PATIENCE_MS)
+            return true;
         if (!look_at_source(settling, err) || !look_at_target(settling, err))
             return false;
         if (settling->ground->follower->gave_up)
@@ -270,8 +274,10 @@ static bool go_round(struct settling *settling, struct err *err)
         if (!await_writers(settling, err))
             return false;
         prepare(settling);
-        if (settling->open < before)
+        if (settling->open < before) {
             rounds = 0;
+            since_ms = clock_ms();
+        }
     }
     return true;
 }
@@ -311,8 +317,16 @@ static struct finding_list take_proven(const struct settling *settling)
     return list;
 }
 
+static const char *reason_of(const struct settling *settling)
+{
+    if (settling->ground->follower->gave_up)
+        return settling->ground->follower->gave_up;
+    return settling->all_visible ? "they change all the time"
+                                 : "a transaction that writes to the table does not end";
+}
+
 bool settle(const struct ground *ground, const struct finding *findings, size_t count,
-            struct finding_list *ret_proven, size_t *ret_open, struct err *err)
+            struct finding_list *ret_proven, struct unsettled *ret_unsettled, struct err *err)
 {
     AUTO(settling_release)
     struct settling settling = {
@@ -328,6 +342,6 @@ bool settle(const struct ground *ground, const struct finding *findings, size_t 
     if (!go_round(&settling, err))
         return false;
     *ret_proven = take_proven(&settling);
-    *ret_open = count_open(&settling);
+    *ret_unsettled = (struct unsettled){count_open(&settling), reason_of(&settling)};
     return true;
 }

@@ -21,8 +21,14 @@ struct ground {
     const struct scope *scope; /* its chosen parts do not matter */
 };
 
+/* Rows about which nothing can be said. */
+struct unsettled {
+    size_t count;
+    const char *reason; /* constant: why, for people */
+};
+
 /* Takes count <= SETTLE_ROWS findings. *ret_proven gets those that are different for certain, in
- * their order. *ret_open counts those about which nothing can be said. No transaction must be
- * open. */
+ * their order. No transaction must be open. */
 bool settle(const struct ground *ground, const struct finding *findings, size_t count,
-            struct finding_list *ret_proven, size_t *ret_open, struct err *err) MUST_USE;
+            struct finding_list *ret_proven, struct unsettled *ret_unsettled,
+            struct err *err) MUST_USE;
