@@ -326,8 +326,8 @@ bool plan_can_seek(const struct plan *plan)
     for (size_t i = 0; i < plan->key_count; i++) {
         const struct column *column = plan->key[i];
         const struct column *other = table_column(plan->tables[SIDE_TARGET], column->name);
-        bool is_text = strcmp(column->type_name, "text") == 0 ||
-                       strcmp(column->type_name, "character varying") == 0;
+        bool is_text = !plan->recodes && (strcmp(column->type_name, "text") == 0 ||
+                                          strcmp(column->type_name, "character varying") == 0);
         if (!native_order(plan, column) &&
             !(is_text && other && strcmp(other->type_name, column->type_name) == 0))
             return false;

@@ -12,6 +12,7 @@
 
 /* Compares all tables that the settings' patterns cover; the result goes to out, progress to
  * progress (a terminal, or NULL). stop ends it with ERR_STOP; it is also raised when it fails.
- * Nothing different, but not all settled, is an ERR_RETRY. An ERR_CONFIG before the first table leaves out empty; every other end has its last words. */
+ * Nothing different, but not all settled, is an ERR_RETRY. An ERR_CONFIG before the first table
+ * leaves out empty; every other end has its last words. */
 bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, FILE *progress,
                 bool *ret_equal, struct err *err) MUST_USE;
