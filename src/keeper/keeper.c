@@ -313,6 +313,16 @@ bool keeper_restart_table(struct conn *conn, const struct keeper_ref *ref, uint3
            err_wrap(err, "could not forget a copied table");
 }
 
+bool keeper_set_insert_only(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                            bool is_insert_only, struct err *err)
+{
+    return conn_execf(
+               conn, err,
+               "UPDATE %I.tables SET is_insert_only = %s WHERE slot = %L AND source_oid = %u",
+               ref->schema, is_insert_only ? "true" : "false", ref->slot, oid) ||
+           err_wrap(err, "could not record what is published of a table");
+}
+
 bool keeper_restart_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err)
 {
     return conn_execf(conn, err,

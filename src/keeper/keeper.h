@@ -178,6 +178,10 @@ bool keeper_forget_tables(struct conn *conn, const struct keeper_ref *ref, struc
 bool keeper_restart_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
                           struct err *err);
 
+/* Whether the UPDATEs and DELETEs of a table are left out from now on. */
+bool keeper_set_insert_only(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
+                            bool is_insert_only, struct err *err);
+
 /* Marks every table whose parts are all done. */
 bool keeper_finish_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
 bool keeper_forget_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,

@@ -5,7 +5,8 @@
  * one it may join only when it is empty while its writers are locked out, or was made as a
  * partition of a published table: what it held before it was published would never reach the
  * target. A table that was taken out of the publication and put back has missed changes: it counts
- * as one that has come. */
+ * as one that has come. So does one of which only the INSERTs were published, once it has a replica
+ * identity. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,25 @@ static bool is_new(const struct step *step, size_t i)
     return table->kind == 'r' && !keeper_table_find(&step->kept, table->oid);
 }
 
+/* A published table that has lost its identity, or has one again: what it changed in between has
+ * not come. */
+static bool judge_identity(const struct step *step, const struct keeper_table *kept,
+                           const struct table *table, struct err *err)
+{
+    struct engine *engine = step->engine;
+    bool has_copy = engine->settings->mode != MODE_REPLICATION;
+    bool is_insert_only = engine_is_insert_only(&step->tables, table);
+    if (is_insert_only == kept->is_insert_only)
+        return true;
+    if (!is_insert_only)
+        log_warn("%s.%s has a replica identity again, and has missed UPDATEs and DELETEs: %s",
+                 kept->schema, kept->name, has_copy ? "it is copied again" : "run verify");
+    return !is_insert_only && has_copy
+               ? keeper_restart_table(engine->keeper, &engine->ref, kept->oid, err)
+               : keeper_set_insert_only(engine->keeper, &engine->ref, kept->oid, is_insert_only,
+                                        err);
+}
+
 /* Tables that were followed and are not selected any more, or that were out of the publication for
  * a time (a partition that was detached, somebody's ALTER PUBLICATION): those have missed changes,
  * and are copied again or, without a copy, looked at like new ones. */
@@ -95,7 +115,7 @@ static bool judge_kept(const struct step *step, const struct keeper_table *kept,
     const struct table *table = table_list_find_oid(&step->tables, kept->oid);
     bool has_copy = engine->settings->mode != MODE_REPLICATION;
     if (table && (table->persistence != 'p' || step->is_carried[table - step->tables.items]))
-        return true;
+        return judge_identity(step, kept, table, err);
     if (table && has_copy) {
         log_warn(
             "%s.%s was taken out of the publication and has missed changes: it is copied again",

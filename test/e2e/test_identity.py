@@ -1,4 +1,4 @@
-"""Replica identities, key changes, tables without a key, TRUNCATE."""
+"""Key changes, tables without a key, TRUNCATE. Kinds of identities and keys: test_keys.py."""
 import pytest
 
 from harness.program import FAILED
@@ -27,21 +27,6 @@ def test_default_identity(pipe):
            "UPDATE t SET w = w + 1")
 
 
-def test_identity_by_an_index(pipe):
-    follow(pipe, "CREATE TABLE t (a int NOT NULL, b text NOT NULL, v int);"
-                 "CREATE UNIQUE INDEX t_key ON t (b, a); ALTER TABLE t REPLICA IDENTITY"
-                 " USING INDEX t_key; INSERT INTO t SELECT g, 'b', g FROM generate_series(1, 50) g",
-           "UPDATE t SET v = -v WHERE a < 10", "UPDATE t SET b = 'c' WHERE a = 11",
-           "DELETE FROM t WHERE a = 12", "UPDATE t SET a = -a, v = NULL WHERE a > 40")
-
-
-def test_identity_full_with_a_key(pipe):
-    follow(pipe, TABLE + "; ALTER TABLE t REPLICA IDENTITY FULL;"
-           " INSERT INTO t SELECT g, 'v', NULL FROM generate_series(1, 50) g",
-           "UPDATE t SET v = 'x' WHERE id = 1", "UPDATE t SET id = 1000 WHERE id = 2",
-           "DELETE FROM t WHERE id = 3")
-
-
 def test_a_row_among_equal_rows_is_changed_alone(pipe):
     follow(pipe, "CREATE TABLE t (a int, b text); ALTER TABLE t REPLICA IDENTITY FULL;"
                  "INSERT INTO t SELECT 1, 'same' FROM generate_series(1, 10);"
@@ -51,17 +36,6 @@ def test_a_row_among_equal_rows_is_changed_alone(pipe):
            "DELETE FROM t WHERE ctid = (SELECT ctid FROM t WHERE a IS NULL LIMIT 1)",
            "UPDATE t SET a = 2 WHERE a IS NULL", "DELETE FROM t WHERE b = 'same'",
            "INSERT INTO t SELECT 1, 'same' FROM generate_series(1, 3)")
-
-
-def test_rows_without_a_key_are_told_apart_by_their_bytes(pipe):
-    follow(pipe, "CREATE TABLE t (n numeric, j json, x xml, p point, f float8, big text);"
-                 "ALTER TABLE t REPLICA IDENTITY FULL;"
-                 "INSERT INTO t VALUES (1.0, '{\"a\": 1}', '<a/>', '(1,2)', 0, repeat('x', 9000)),"
-                 " (1.00, '{\"a\": 1}', '<a/>', '(1,2)', '-0', repeat('x', 9000)),"
-                 " (1.000, '{\"a\":1}', '<a />', '(1,3)', 'NaN', NULL)",
-           "UPDATE t SET p = '(9,9)' WHERE n::text = '1.00'",
-           "DELETE FROM t WHERE n::text = '1.0'",
-           "UPDATE t SET big = 'new' WHERE n::text = '1.000'")
 
 
 def test_equal_rows_in_partitions_are_changed_alone(pipe):
@@ -110,18 +84,6 @@ def test_generated_and_identity_columns(pipe):
                  "INSERT INTO t (a) SELECT generate_series(1, 20)",
            "UPDATE t SET a = 100 WHERE id = 1", "INSERT INTO t (a) VALUES (7)",
            "DELETE FROM t WHERE id = 2", "UPDATE t SET id = DEFAULT WHERE id = 3")
-
-
-def test_key_types_whose_equality_is_not_that_of_bytes(pipe):
-    follow(pipe, "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext;"
-                 "CREATE TABLE c (k ext.citext PRIMARY KEY, v int);"
-                 "CREATE TABLE n (k numeric PRIMARY KEY, v int);"
-                 "CREATE TABLE b (k char(5) PRIMARY KEY, v int);"
-                 "INSERT INTO c VALUES ('Ab', 1), ('x', 1); INSERT INTO n VALUES (1.0, 1), (2, 1);"
-                 "INSERT INTO b VALUES ('a', 1), ('b  ', 1)",
-           "UPDATE c SET k = 'AB' WHERE k = 'ab'", "UPDATE c SET v = 2 WHERE k = 'ab'",
-           "UPDATE n SET k = 1.00 WHERE k = 1", "UPDATE n SET v = 2", "DELETE FROM b WHERE k = 'a'",
-           "UPDATE b SET v = 3")
 
 
 TREE = """

@@ -238,11 +238,10 @@ static void take_key(struct destination *destination, const struct rows *rows, i
         size_t index = 0;
         AUTO(buf_release) struct buf equal = BUF_INIT;
         AUTO(buf_release) struct buf arbiter = BUF_INIT;
-        buf_puts(&equal, "OPERATOR(");
-        quote_ident(&equal, rows_text(rows, row, 3));
-        buf_fmt(&equal, ".%s)", rows_text(rows, row, 4));
         if (rows_text(rows, row, 9))
             quote_add(&arbiter, "COLLATE %I.%I ", rows_text(rows, row, 8), rows_text(rows, row, 9));
+        quote_add(&equal, "%sOPERATOR(%I.%s)", buf_text(&arbiter), rows_text(rows, row, 3),
+                  rows_text(rows, row, 4));
         quote_add(&arbiter, "%I.%I", rows_text(rows, row, 6), rows_text(rows, row, 7));
         if (find_column(destination->relation, rows_text(rows, row, 2), &index)) {
             str_set(&destination->columns[index].equal, buf_take(&equal));

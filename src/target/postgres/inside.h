@@ -60,9 +60,10 @@ struct tally {
 
 struct destination_column {
     char *type_name; /* owned; as the target's catalog writes it */
-    char *equal;     /* owned; "OPERATOR(schema.=)"; NULL when not part of the key */
-    char *arbiter;   /* owned; how the key's index has it: "COLLATE c opclass"; NULL as above, or
-                        when no index carries the key */
+    char *equal;   /* owned; "COLLATE c OPERATOR(schema.=)", the index's; NULL when not part of the
+                      key */
+    char *arbiter; /* owned; how the key's index has it: "COLLATE c opclass"; NULL as above, or
+                      when no index carries the key */
     bool is_identity_always;
 };
 

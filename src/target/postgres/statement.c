@@ -62,8 +62,10 @@ static void put_table(struct buf *sql, const struct destination *destination)
     quote_qualified(sql, destination->relation->schema, destination->relation->name);
 }
 
-/* The key, with the operators of the index that carries it: with an empty search_path a bare "="
- * may be another operator (citext). */
+/* The key, with the operators and collations of the index that carries it: with an empty
+ * search_path a bare "=" may be another operator (citext), and a column may find equal what the
+ * index does not.
+ */
 static void put_key(const struct destination *destination, struct statement *statement,
                     struct buf *sql, bool is_old)
 {
