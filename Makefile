@@ -4,6 +4,7 @@ DESTDIR ?=
 ARGS ?=
 BUILD ?= build
 WITH_ALIASES ?=
+SCOPE ?=
 WERROR := $(if $(CI),true,false)
 
 all: $(BUILD)/build.ninja
@@ -30,12 +31,17 @@ pg2pg:
 	@scripts/pg2pg $(ARGS)
 
 # Static checks, unit tests, end-to-end tests; the last line counts them all.
+# SCOPE=ci: and the tests about versions between servers of other versions.
 test: build-test
-	@scripts/run-tests
+	@scripts/run-tests $(SCOPE)
 
 # All cases of the long lists, all kills.
 test-long: build-test
 	@scripts/run-tests long
+
+# The end-to-end tests between all versions, 14 to 18: hours. ARGS="17-15 18-14": between these.
+test-matrix: build-test
+	@scripts/run-tests matrix $(ARGS)
 
 check: build-test
 	@scripts/run-tests checks
@@ -60,4 +66,4 @@ install: all
 clean:
 	rm -rf $(BUILD) build-test build-release
 
-.PHONY: all build-test deps demo pg2pg docs test test-long check bench install clean
+.PHONY: all build-test deps demo pg2pg docs test test-long test-matrix check bench install clean

@@ -234,6 +234,7 @@ static const struct step steps[] = {
     {"target_create_privilege", check_target_create, TARGET | CREATION},
     {"target_privilege", check_target_rights, TARGET | TABLES},
     {"pg_dump", check_tools, SOURCE | TARGET | CREATION},
+    {"target_version", check_features, SOURCE | TARGET | TABLES | COPIES | CREATION},
     {"extension_missing", check_extensions, SOURCE | TARGET | COPIES | CREATION},
     {"collation_missing", check_collations, SOURCE | TARGET | TABLES | COPIES | CREATION},
     {"role_missing", check_roles, SOURCE | TARGET | TABLES | COPIES | CREATION},

@@ -68,6 +68,9 @@ check_function check_target_catalog, check_target_rows, check_target_tables, che
 /* publications.c */
 check_function check_own_publication, check_other_publications;
 
+/* features.c */
+check_function check_features;
+
 /* lacks.c */
 check_function check_extensions, check_collations, check_roles;
 

@@ -21,6 +21,7 @@ enum fact_kind {
     FACT_OWNER = 'O',       /* a: a role that owns something */
     FACT_GRANTEE = 'A',     /* a: a role that grants on the object name */
     FACT_GRANTOR = 'G',     /* a: a role as which a grant on the object must be repeated */
+    FACT_MAINTAIN = 'M',    /* somebody has this privilege (of 17) and not just all of them */
     FACT_POLICY_ROLE = 'P', /* a: a role that the policy names */
     FACT_MAPPING = 'U',     /* a: the tag of a user mapping, b: its role; "" for public */
     FACT_TABLESPACE = 'T',  /* a: its name */

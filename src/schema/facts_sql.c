@@ -71,6 +71,12 @@ const char facts_roles_sql[] =
                  "   UNION SELECT list.c, list.o, e.grantor FROM " LISTS
                  "   CROSS JOIN LATERAL pg_catalog.aclexplode(list.acl) e WHERE e.grantor <> owner"
                  "  ) x(c, o, role))"
+                 " UNION ALL SELECT 'M', x.c, x.o, '', '' FROM ("
+                 "   SELECT 1259::pg_catalog.oid, oid, relacl FROM pg_catalog.pg_class"
+                 "   UNION ALL SELECT 826, oid, defaclacl FROM pg_catalog.pg_default_acl"
+                 "  ) x(c, o, acl) WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(x.acl) e"
+                 "   GROUP BY e.grantee, e.grantor HAVING bool_or(e.privilege_type = 'MAINTAIN')"
+                 "   AND (count(*) < 8 OR bool_or(e.is_grantable) <> bool_and(e.is_grantable)))"
                  " UNION ALL SELECT 'P', 3256, p.oid, pg_catalog.pg_get_userbyid(r.oid)::text, ''"
                  "  FROM pg_catalog.pg_policy p, unnest(p.polroles) r(oid) WHERE r.oid <> 0"
                  " UNION ALL SELECT 'U', 0::oid, 0::oid, pg_catalog.translate("

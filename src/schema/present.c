@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "schema/array.h"
 
+enum { WITH_MAINTAIN = 170000 };
+
 /* $1, $2: type and identity of each entry. Gives the entry's number, whether it is an index that
  * must be built again (a partitioned one is invalid until all its parts are attached), whether it
  * is a materialised view without data, and what it is a partition of. */
@@ -152,6 +154,7 @@ static bool is_refused(const struct refused *refused, const struct fact *fact)
         return strv_has(&refused->others.missing, fact->a);
     case FACT_MAPPING:
         return strv_has(&refused->others.missing, fact->b);
+    case FACT_MAINTAIN:
     case FACT_OBJECT:
     case FACT_REPEATABLE:
     case FACT_POPULATED:
@@ -238,6 +241,28 @@ static void leave_out_refused(const struct facts *facts, const struct refused *r
     toc_leave_out(toc); /* comments on them too */
 }
 
+/* pg_dump writes all privileges on an object as one entry. */
+static void leave_out_maintain(const struct facts *facts, int version, struct toc *toc,
+                               struct strv *warnings)
+{
+    for (size_t i = 0; i < toc->count && version < WITH_MAINTAIN; i++) {
+        struct toc_entry *entry = &toc->items[i];
+        const struct toc_entry *object = entry;
+        if (entry->kind == TOC_ACL && entry->dep_count)
+            object = toc_find(toc, entry->deps[0]);
+        else if (entry->kind != TOC_DEFAULT_ACL)
+            continue;
+        if (!object || entry->is_left_out ||
+            !facts_find(facts, FACT_MAINTAIN, object->catalog, object->oid))
+            continue;
+        entry->is_left_out = true;
+        strv_take(warnings,
+                  str_fmt("the privileges on %s are left out: PostgreSQL %d has no MAINTAIN, GRANT "
+                          "the others by hand",
+                          object->identity, version / 10000));
+    }
+}
+
 static bool mark_mappings(struct conn *target, struct toc *toc, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
@@ -298,6 +323,8 @@ bool present_limits(struct conn *target, const struct facts *facts, struct toc *
     limits->without_owners |= owners.missing.count || owners.unusable.count;
     limits->without_tablespaces |= spaces.missing.count || spaces.unusable.count;
     warn_all(&owners, &refused, &spaces, warnings);
+    if (!limits->without_privileges)
+        leave_out_maintain(facts, conn_version(target), toc, warnings);
     leave_out_refused(facts, &refused, toc, warnings);
     return true;
 }

@@ -4,7 +4,7 @@ import subprocess
 import psycopg
 import pytest
 
-from harness.cluster import as_server_user, die_with_parent, free_port
+from harness.cluster import MAJORS, as_server_user, die_with_parent, free_port
 from harness.program import CONFIGURATION, ENDED, FAILED, json_output
 from harness.wait import wait_until
 
@@ -12,6 +12,14 @@ TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, '
 CATALOGS = ["pg_class", "pg_attribute", "pg_constraint", "pg_trigger", "pg_publication",
             "pg_publication_rel", "pg_namespace", "pg_proc", "pg_type", "pg_db_role_setting",
             "pg_replication_slots", "pg_roles"]
+
+
+# Warnings about the servers of this run, whatever a test is about.
+OF_SERVERS = {"snapshot_fix"} | ({"replica_role"} if MAJORS["target"] == 14 else set())
+
+
+def is_servers(one):
+    return one["level"] == "warning" and one["code"] in OF_SERVERS
 
 
 def check(pipe, code=None, **settings):
@@ -26,7 +34,7 @@ def check(pipe, code=None, **settings):
     for one in found:
         assert set(one) == {"level", "code", "text", "hint"} and one["text"] and one["hint"]
         assert one["level"] in ("error", "warning")
-    return [one for one in found if code is None or one["code"] == code]
+    return [one for one in found if one["code"] == code or code is None and not is_servers(one)]
 
 
 def codes(found):
@@ -40,7 +48,9 @@ def catalog(pipe):
             for database in (pipe.source, pipe.target) for name in CATALOGS]
 
 
+@pytest.mark.versions(source=(15, 15), target=(15, 18))
 def test_nothing_to_find(pipe):
+    """Of servers that are all right themselves."""
     pipe.source.sql(TABLE)
     assert check(pipe) == []
     ended = pipe.command("check", slot=pipe.slot, **pipe.urls())
@@ -151,8 +161,18 @@ def mend(pipe, side, found):
         getattr(pipe, side).admin(one["hint"])
 
 
-@pytest.mark.parametrize("case", FOUND, ids=[f"{number}-{case[0]}"
-                                             for number, case in enumerate(FOUND)])
+def since(case):
+    """14 knows neither publications of schemas nor those of some rows or columns; and on a target
+    14 the role may not switch triggers off, which is then what is found of them."""
+    is_narrow = any(text in case[3] for text in ("IN SCHEMA", "WHERE (", "TABLE t (v)"))
+    if is_narrow:
+        return pytest.mark.versions(source=(15, 18))
+    acts = case[0] in ("always_trigger", "outside_foreign_key")
+    return pytest.mark.versions(target=(15 if acts else 14, 18))
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=f"{number}-{case[0]}", marks=since(case))
+                                  for number, case in enumerate(FOUND)])
 def test_each_is_found_and_its_hint_mends_it(pipe, case):
     code, level, side, source, target, settings = case
     pipe.source.sql(TABLE)
@@ -169,8 +189,9 @@ def test_each_is_found_and_its_hint_mends_it(pipe, case):
         remove_roles(pipe)
 
 
+@pytest.mark.versions(source=(15, 18), target=(15, 18))
 def test_all_at_once_and_nothing_is_changed(pipe):
-    """In one database; each hint with SQL is run, and what is left has none."""
+    """In one database; each hint with SQL is run, and what is left has none. Some of it 14 lacks."""
     sides = {case[0]: case[2] for case in FOUND if case[0] != "timeout"}
     cases = [case for case in FOUND if not case[5] and case[0] not in (
         "target_rows", "target_column", "target_type", "publication", "target_privilege",
@@ -199,7 +220,9 @@ def test_all_at_once_and_nothing_is_changed(pipe):
     assert codes(left) <= {"reg_column", "text_column"}, left
 
 
+@pytest.mark.versions(source=(15, 15), target=(15, 18))
 def test_text_names_what_mends_it_below(pipe):
+    """Of servers that are all right themselves."""
     pipe.source.sql(TABLE + ";" + NOKEY + "; CREATE UNLOGGED TABLE light (id int PRIMARY KEY)")
     ended = pipe.command("check", slot=pipe.slot, **pipe.urls())
     lines = ended.stdout.splitlines()
@@ -257,9 +280,11 @@ ACTIVE = {
 }
 
 
+@pytest.mark.versions(target=(15, 18))
 @pytest.mark.parametrize("code", ACTIVE)
 def test_triggers_that_cannot_be_switched_off(bound, code):
-    """They are refused; without any it is a warning, unless it was demanded or not wanted."""
+    """They are refused; without any it is a warning, unless it was demanded or not wanted. 14 has
+    no GRANT that mends it."""
     bound.target.sql("CREATE TABLE t (id int PRIMARY KEY, v text);" + ACTIVE[code])
     found = check(bound, **bound.settings)
     assert [(one["level"], one["code"]) for one in found] == [("error", "replica_role"),
@@ -308,7 +333,10 @@ def test_a_snapshot_needs_no_more_than_a_copy_needs(own):
         "source_create_privilege"}
 
 
+@pytest.mark.versions(source=(15, 18))
 def test_settings_of_the_server(own):
+    """One of them exists in minor versions of 2026-08 and later only; the 14 that is fetched is
+    older."""
     cluster = own.source.cluster
     cluster.configure(wal_level="replica", max_replication_slots=1,
                       output_plugin_libraries="test_decoding")

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from harness.cluster import free_port
+from harness.cluster import DEBIANS, MAJORS, free_port
 from harness.program import CONFIGURATION, FAILED, metrics
 from harness.roles import statements
 
@@ -116,6 +116,8 @@ CASES = [
          "UPDATE two_rows SET id = 2, v = 'theirs'", "UPDATE two_rows SET id = 2",
          "update_overwritten update_inserted", "update_skipped", [(2, "theirs")]),
 ]
+if set(MAJORS.values()) != {DEBIANS}:  # the servers that are fetched are built without ICU
+    CASES = [case for case in CASES if case.table != "folded"]
 STOPPING = ("key", "other", "missing", "deleted", "new_key")  # enough to show what `error` does
 
 
@@ -329,8 +331,13 @@ def fired(pipe):
     return [what for what, in pipe.target.sql("SELECT what FROM log ORDER BY n")]
 
 
+# On 14 no plain role may switch triggers off, and no GRANT lets it.
+WITH_REPLICA_ROLE = pytest.mark.versions(target=(15, 18))
+
+
 @pytest.mark.parametrize("disable,expected", [
-    ("false", ["INSERT", "UPDATE", "DELETE"]), ("true", []), ("auto", [])])
+    ("false", ["INSERT", "UPDATE", "DELETE"]), pytest.param("true", [], marks=WITH_REPLICA_ROLE),
+    pytest.param("auto", [], marks=WITH_REPLICA_ROLE)])
 def test_triggers_of_the_target(pipe, disable, expected):
     """Only the target has one: what it writes is its own."""
     pipe.source.sql(COUNTED + "INSERT INTO t VALUES (1, 'x')")
@@ -346,7 +353,8 @@ def test_triggers_of_the_target(pipe, disable, expected):
     engine.stop()
 
 
-@pytest.mark.parametrize("disable,expected", [("false", ["INSERT"]), ("auto", [])])
+@pytest.mark.parametrize("disable,expected", [
+    ("false", ["INSERT"]), pytest.param("auto", [], marks=WITH_REPLICA_ROLE)])
 def test_triggers_of_tables_that_were_there_see_the_copy(pipe, disable, expected):
     pipe.source.sql(COUNTED + "INSERT INTO t VALUES (1, 'x')")
     pipe.target.sql(COUNTED + TRIGGER + " note()")
@@ -397,7 +405,7 @@ def test_auto_is_refused_where_a_trigger_would_act(pipe, plain):
     pipe.target.sql(COUNTED + TRIGGER + " note()")
     refused = pipe.run(target=plain)
     assert refused.code == CONFIGURATION
-    assert "GRANT SET ON PARAMETER session_replication_role" in refused.stderr
+    assert "may not switch triggers and foreign keys off" in refused.stderr
     assert pipe.phase() is None
 
 
@@ -405,7 +413,7 @@ def test_true_demands_the_privilege(pipe, plain):
     pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY)")
     refused = pipe.run(target=plain, disable_triggers="true")
     assert refused.code == CONFIGURATION
-    assert "GRANT SET ON PARAMETER session_replication_role" in refused.stderr
+    assert "may not switch triggers and foreign keys off" in refused.stderr
     assert pipe.phase() is None
 
 

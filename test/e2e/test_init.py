@@ -271,9 +271,9 @@ def test_tables_that_come_later_are_copied_at_the_next_start(pipe):
     pipe.source.sql("UPDATE late SET v = 'w' WHERE id < 10; INSERT INTO t VALUES (3, 'then')")
     pipe.catch_up(engine)
     pipe.is_equal()
+    keys = [] if pipe.target.cluster.major == 14 else [("late_t_id_fkey",)]
     assert pipe.target.sql("SELECT conname FROM pg_constraint WHERE contype = 'f'"
-                           " AND conrelid = 'late'::regclass") == [
-        ("late_t_id_fkey",)]
+                           " AND conrelid = 'late'::regclass") == keys
     engine.stop()
     pipe.is_verified()
 
