@@ -33,7 +33,7 @@ static const char types_sql[] =
     "    UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r"
     "      WHERE r.rngtypid = t.oid OR r.rngmultitypid = t.oid) e)"
     " SELECT p.oid,"
-    "   bool_or(t.typname ~ '^(reg|oidvector$|int2vector$)'"
+    "   bool_or(t.typname ~ '^(reg|(oidvector|int2vector|tsquery)$)'"
     "           AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace OR %s AND t.oid = "
     "'pg_catalog.interval'::pg_catalog.regtype),"
     "   bool_or(p.depth > 0 AND (t.typsend = 0 OR t.typreceive = 0)),"

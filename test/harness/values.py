@@ -232,7 +232,7 @@ TEXT_ARRAYS = [
     make("arrays of seg", "ext.seg[]", "{1.0,2 .. 3}", key=True),
     make("arrays of isn", "ext.isbn[]", "{978-0-393-04002-9}", key=True),
 ]
-NO_BINARY = ("reg", "oidvector", "int2vector", "arrays of regclass", "arrays of aclitem")
+NO_BINARY = ("reg", "oidvector", "int2vector", "tsquery", "arrays of regclass", "arrays of aclitem")
 
 
 def binary_types():
