@@ -238,6 +238,7 @@ static const struct step steps[] = {
     {"extension_missing", check_extensions, SOURCE | TARGET | COPIES | CREATION},
     {"collation_missing", check_collations, SOURCE | TARGET | TABLES | COPIES | CREATION},
     {"role_missing", check_roles, SOURCE | TARGET | TABLES | COPIES | CREATION},
+    {"large_objects", check_large_objects, SOURCE | TARGET | COPIES | CREATION},
     {"other_publication", check_other_publications, SOURCE | TABLES},
     {"deferrable_key", check_keys, SOURCE | TABLES | FOLLOWS},
     {"unlogged", check_unlogged, TABLES | FOLLOWS},

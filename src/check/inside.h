@@ -74,6 +74,9 @@ check_function check_features;
 /* lacks.c */
 check_function check_extensions, check_collations, check_roles;
 
+/* large_objects.c */
+check_function check_large_objects;
+
 /* types.c */
 check_function check_types;
 

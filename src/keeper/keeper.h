@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "pg/conn.h"
 
-enum { KEEPER_VERSION = 3 };
+enum { KEEPER_VERSION = 4 };
 
 /* Whose state: the schema and the pipeline's slot. Texts are borrowed. */
 struct keeper_ref {

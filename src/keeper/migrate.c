@@ -52,6 +52,10 @@ static const char *const migrations[KEEPER_VERSION] = {
     " ADD COLUMN consistent_from pg_lsn;"
     "ALTER TABLE tables ADD COLUMN is_insert_only boolean NOT NULL DEFAULT false;",
     "ALTER TABLE pipeline ADD COLUMN fresh_at timestamptz;",
+    "CREATE TABLE large_objects ("
+    " slot text NOT NULL REFERENCES pipeline ON DELETE CASCADE,"
+    " oid oid NOT NULL,"
+    " PRIMARY KEY (slot, oid));",
 };
 
 bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists, struct err *err)
@@ -180,8 +184,9 @@ bool keeper_drop(struct conn *conn, const char *schema, bool *ret_dropped, struc
         return true;
     if (!has_meta(conn, schema, ret_dropped, err) ||
         !conn_execf(conn, err,
-                    "DROP TABLE IF EXISTS %I.parts, %I.tables, %I.position, %I.pipeline, %I.meta",
-                    schema, schema, schema, schema, schema))
+                    "DROP TABLE IF EXISTS %I.parts, %I.tables, %I.position, %I.large_objects,"
+                    " %I.pipeline, %I.meta",
+                    schema, schema, schema, schema, schema, schema))
         return err_wrap(err, "could not drop the keeper");
     return keeper_schema_drop_empty(conn, schema, err);
 }

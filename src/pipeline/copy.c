@@ -14,6 +14,7 @@
 #include "pg/types.h"
 #include "pipeline/attempt.h"
 #include "pipeline/copier.h"
+#include "pipeline/large_objects.h"
 #include "pipeline/history.h"
 #include "schema/fingerprint.h"
 
@@ -500,6 +501,8 @@ static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *e
         return false;
     if (!*ret_is_done)
         return true;
+    if (!large_objects_copy(engine, attempt.hold.conn, err))
+        return false;
     hold_release(&attempt.hold); /* the source's oldest snapshot need not wait for indexes */
     return keeper_set_phase(engine->keeper, &engine->ref, KEEPER_ROWS, err) &&
            fault_point("copy.rows_done", err) && build_indexes(&attempt, err);

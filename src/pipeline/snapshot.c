@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "pg/quote.h"
 #include "pipeline/attempt.h"
+#include "pipeline/large_objects.h"
 
 static const char DISK_FULL[] = "53100";
 
@@ -125,8 +126,8 @@ static bool undo(struct engine *engine, struct err *err)
     AUTO(table_list_release) struct table_list there = TABLE_LIST_INIT;
     return keeper_tables(engine->keeper, &engine->ref, &kept, err) &&
            catalog_tables(engine->keeper, engine->ref.schema, &there, err) &&
-           drop_made(engine, &kept, &there, err) && empty_found(engine, &kept, &there, err) &&
-           forget(engine, &kept, err);
+           large_objects_undo(engine, err) && drop_made(engine, &kept, &there, err) &&
+           empty_found(engine, &kept, &there, err) && forget(engine, &kept, err);
 }
 
 static bool start_over(struct engine *engine, struct err *err)
@@ -243,7 +244,7 @@ static bool copy_rows(struct snapshot *snapshot, struct attempt *attempt, bool *
         return false;
     if (!*ret_is_whole)
         note_changed(snapshot, attempt);
-    return true;
+    return !*ret_is_whole || large_objects_copy(snapshot->engine, attempt->hold.conn, err);
 }
 
 /* The source's snapshot is not needed any more. */

@@ -15,7 +15,7 @@ from harness.wait import wait_until
 LISTING = subprocess.run([PROGRAM, "faults"], capture_output=True, text=True,
                          env=clean_environment(), check=False)
 POINTS = [line.split("\t")[0] for line in LISTING.stdout.splitlines() if "\t" in line]
-SMALL = {"part_size": "64kB", "copiers": 2}
+SMALL = {"part_size": "64kB", "copiers": 2, "large_objects": True}
 
 
 def test_there_are_fault_points():
