@@ -14,6 +14,8 @@ struct report {
     FILE *out;      /* borrowed */
     FILE *progress; /* borrowed; NULL: none is shown */
     json_t *tables; /* owned; NULL: for people */
+    json_t *schema; /* owned; NULL: the catalogs were not compared */
+    bool has_schema_difference;
     int name_width;
     size_t table_count; /* to compare; a partitioned one counts by its partitions */
     int64_t bytes;      /* of these, on the source */
@@ -79,13 +81,14 @@ void report_free(struct report **report)
     if (!*report)
         return;
     json_decref((*report)->tables);
+    json_decref((*report)->schema);
     free(*report);
     *report = NULL;
 }
 
 bool report_found(const struct report *report)
 {
-    return report->different > 0;
+    return report->different > 0 || report->has_schema_difference;
 }
 
 static void clear_progress(const struct report *report)
@@ -194,7 +197,7 @@ static void print_table(struct report *report, const struct comparison *c)
 }
 
 /* Bytes of a database without an encoding may be no UTF-8: shown as '?'. */
-static json_t *json_text(const char *text)
+json_t *json_text(const char *text)
 {
     json_t *json = json_string(text);
     if (json)
@@ -328,9 +331,15 @@ static const char *result_word(const struct report *report, const struct err *fa
 {
     if (failure)
         return "not_finished";
-    if (report->different)
+    if (report_found(report))
         return "different";
     return report->unsettled ? "not_settled" : "equal";
+}
+
+void report_schema(struct report *report, json_t *take_schema, bool is_different)
+{
+    report->schema = take_schema;
+    report->has_schema_difference = is_different;
 }
 
 static void print_json(const struct report *report, const struct err *failure, const char *note)
@@ -351,6 +360,8 @@ static void print_json(const struct report *report, const struct err *failure, c
     (void)json_object_set_new(json, "source_rows", json_integer(report->rows[SIDE_SOURCE]));
     (void)json_object_set_new(json, "target_rows", json_integer(report->rows[SIDE_TARGET]));
     (void)json_object_set(json, "tables", report->tables);
+    if (report->schema)
+        (void)json_object_set(json, "schema", report->schema);
     (void)json_dumpf(json, report->out, JSON_INDENT(2));
     (void)fputc('\n', report->out);
     json_decref(json);

@@ -1,6 +1,7 @@
 /* What verify found, for people or as JSON, and how far it is. Owner: one thread. */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,9 @@ void report_progress(struct report *report, const struct table *table);
 /* A table has been compared. */
 void report_table(struct report *report, const struct comparison *comparison);
 
+/* The catalogs have been compared. take_schema: for the document, or NULL. */
+void report_schema(struct report *report, json_t *take_schema, bool is_different);
+
 /* The last words. failure: why it could not finish, or NULL. note: said beside differences, or
  * NULL. */
 void report_end(struct report *report, const struct err *failure, const char *note);
@@ -32,3 +36,6 @@ bool report_found(const struct report *report);
 
 /* ERR_RETRY when of some tables it could not be said whether they are equal. */
 bool report_settled(const struct report *report, struct err *err) MUST_USE;
+
+/* A JSON string of a text from a database, which may be no UTF-8. */
+json_t *json_text(const char *text);

@@ -6,10 +6,12 @@
 #include "base/mem.h"
 #include "conf/selection.h"
 #include "pg/catalog.h"
+#include "verify/comment.h"
 #include "verify/compare.h"
 #include "verify/follower.h"
 #include "verify/pair.h"
 #include "verify/report.h"
+#include "verify/schema.h"
 
 static bool is_covered(const struct table *table, void *arg)
 {
@@ -54,6 +56,24 @@ static bool read_tables(struct pair *pair, const struct settings *settings,
            catalog_tables(pair->conns[SIDE_TARGET], settings->keeper_schema, target, err);
 }
 
+/* For people the script goes to out at once. */
+static bool compare_catalogs(const struct follower *follower, const struct settings *settings,
+                             FILE *out, struct report *report, struct err *err)
+{
+    AUTO(script_release) struct script script = SCRIPT_INIT;
+    if (!schema_compare(follower->pair, settings, follower->was_at_work, &script, err))
+        return false;
+    if (settings->json) {
+        report_schema(report, script_json(&script), script.differences > 0);
+        return true;
+    }
+    AUTO(str_free) char *text = script_text(&script);
+    (void)fputs(text, out);
+    (void)fflush(out);
+    report_schema(report, NULL, script.differences > 0);
+    return true;
+}
+
 bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, FILE *progress,
                 bool *ret_equal, struct err *err)
 {
@@ -61,17 +81,25 @@ bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, F
     AUTO(table_list_release) struct table_list source = TABLE_LIST_INIT;
     AUTO(table_list_release) struct table_list target = TABLE_LIST_INIT;
     AUTO(follower_release) struct follower follower = FOLLOWER_INIT;
+    bool has_rows = !settings->schema_only;
+    bool has_schema = settings->schema_only || settings->compare_schema;
     bool is_ready = pair_open(&pair, settings, stop, err) &&
-                    read_tables(&pair, settings, &source, &target, err);
+                    (!has_rows || read_tables(&pair, settings, &source, &target, err));
     if (!is_ready && err->kind == ERR_CONFIG)
         return false; /* nothing was begun: no result */
+    /* Beside SQL all else is a comment. */
+    AUTO(comment_close) FILE *comments = has_schema && !settings->json ? comment_open(out) : NULL;
     AUTO(report_free)
-    struct report *report = report_new(out, settings->json, progress, &source);
+    struct report *report =
+        report_new(comments ? comments : out, settings->json, progress, &source);
     if (is_ready)
         follower_open(&pair, settings->keeper_schema, &follower);
-    bool is_finished = is_ready && compare_all(&pair, &source, &target, &follower, report, err);
+    bool is_finished = is_ready &&
+                       (!has_schema || compare_catalogs(&follower, settings, out, report, err)) &&
+                       compare_all(&pair, &source, &target, &follower, report, err);
     AUTO(str_free) char *note = is_finished ? follower_behind(&follower) : NULL;
-    report_end(report, is_finished ? NULL : err, note);
+    if (has_rows || settings->json || !is_finished)
+        report_end(report, is_finished ? NULL : err, note);
     *ret_equal = is_finished && !report_found(report);
     return is_finished && (report_found(report) || report_settled(report, err));
 }
