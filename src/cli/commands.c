@@ -90,8 +90,9 @@ const struct command_row command_table[] = {
      .summary = "compare source and target, row by row",
      .text = "Compares every table by row count and checksums, and names the first keys that\n"
              "differ. While an engine follows the source, both may be written to: what differs is\n"
-             "looked at again until it is proven equal or different. Exit code 0: equal,\n"
-             "1: different, 3: could not finish, or rows did not settle."},
+             "looked at again until it is proven equal or different. With --schema the catalogs\n"
+             "as well: what differs is printed as SQL for the target, all else as comments. Exit\n"
+             "code 0: equal, 1: different, 3: could not finish, or rows did not settle."},
     {.name = "demo",
      .run = cmd_demo,
      .command = COMMAND_DEMO,

@@ -62,13 +62,13 @@ static bool is_short(const char *value)
 static char *difference_text(const struct fact *source, const struct fact *target)
 {
     const struct fact *fact = source ? source : target;
-    const char *what = fact->property;
-    if (!what[0] && !(source && target))
+    const char *what = fact->property[0] ? fact->property : "definition";
+    if (!fact->property[0] && !(source && target))
         return str_dup(source ? "missing on the target" : "only on the target");
     if (source && target && (!is_short(source->value) || !is_short(target->value)))
-        return str_fmt("%s differs", what[0] ? what : "definition");
+        return str_fmt("%s differs", what);
     if (source && target)
-        return str_fmt("%s%sis %s on the source, %s on the target", what, what[0] ? " " : "",
+        return str_fmt("%s is %s on the source, %s on the target", what,
                        source->value[0] ? source->value : "nothing",
                        target->value[0] ? target->value : "nothing");
     const char *where = source ? "missing on the target" : "only on the target";

@@ -1,5 +1,5 @@
-/* `trunkline verify`: compares two databases, at rest or beside an engine at work. Owner: one
- * thread. */
+/* `trunkline verify`: compares two databases, rows and definitions, at rest or beside an engine at
+ * work. Owner: one thread. */
 #pragma once
 
 #include <stdbool.h>

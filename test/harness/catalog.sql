@@ -13,7 +13,9 @@ CREATE EXTENSION pg_trgm SCHEMA extra;
 CREATE TYPE mood AS ENUM ('sad', 'it''s; ok', 'happy');
 CREATE TYPE pair AS (a int, "B;""" text COLLATE "C", m mood[]);
 CREATE DOMAIN email AS citext DEFAULT 'a@b' NOT NULL CONSTRAINT at CHECK (VALUE LIKE '%@%');
-CREATE DOMAIN small AS int CONSTRAINT "low; --" CHECK (VALUE < 100);
+CREATE DOMAIN word AS text COLLATE "C" DEFAULT 'it''s' NOT NULL CONSTRAINT at CHECK (VALUE <> ';')
+    CONSTRAINT "low; --" CHECK (VALUE < 'z');
+CREATE DOMAIN small AS int CHECK (VALUE < 100);
 CREATE DOMAIN pairs AS pair[];
 CREATE TYPE empty_mood AS ENUM ();
 CREATE TYPE lonely AS ENUM ('a', 'b;', 'c');
