@@ -8,7 +8,9 @@
  *
  * At rest all this is read in one snapshot of each side. While an engine follows the source, every
  * step takes new snapshots, rows that differ are handed to settle(), and only what it has proven is
- * a difference. What was equal in any two snapshots is equal: see judge.c. */
+ * a difference. What was equal in any two snapshots is equal: see judge.c. (In a table without a
+ * key, a row too many could hide from that behind a change of a row just like it that only one of
+ * the two snapshots shows. Run again; it will not for ever.) */
 #include "verify/compare.h"
 
 #include <inttypes.h>

@@ -26,14 +26,22 @@ struct candidate {
     struct sight last[SIDES];
     size_t looks[SIDES];                         /* how often a side was looked at */
     struct part_sum memory[SIDES][JUDGE_MEMORY]; /* the newest of these */
+    int64_t least; /* without a key: how many rows the target has too many, at least and at most */
+    int64_t most;
+};
+
+void candidate_init(struct candidate *candidate, const struct finding *finding);
+
+/* What is known of a look at the source. */
+struct view {
+    bool has_key;
+    bool sees_target; /* it saw all transactions that the target had applied before */
+    bool is_whole;    /* it saw no transaction of the table without those that committed before */
 };
 
 /* The order of looks: source, its end of WAL, any glimpses at the target, a look at the target in
- * a state behind that end, all transactions visible; and again. all_visible: whether the last of
- * these was reached, for all the target had shown by then. A verdict is final. */
-void judge_source(struct candidate *candidate, const struct sight *now, bool has_key,
-                  bool all_visible);
-void judge_glimpse(struct candidate *candidate, const struct sight *now);
-/* all_visible: as it was before the last look at the source. */
-void judge_target(struct candidate *candidate, const struct sight *now, bool has_key,
-                  bool all_visible);
+ * a state behind that end; and again. The view is that of the last look at the source. A verdict is
+ * final. */
+void judge_source(struct candidate *candidate, const struct sight *now, const struct view *view);
+void judge_glimpse(struct candidate *candidate, const struct sight *now, const struct view *view);
+void judge_target(struct candidate *candidate, const struct sight *now, const struct view *view);

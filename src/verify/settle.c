@@ -29,10 +29,11 @@ struct settling {
     struct candidate *candidates; /* owned; by hash */
     size_t count;
     size_t open;
-    struct strv *keys;    /* owned; a list for each key column, NULL: rows cannot be looked up */
-    char *sql[SIDES];     /* owned */
-    bool all_visible;     /* see judge.h */
-    bool was_all_visible; /* before the last look at the source */
+    struct strv *keys; /* owned; a list for each key column, NULL: rows cannot be looked up */
+    char *sql[SIDES];  /* owned */
+    bool all_visible;  /* all that the target has applied is visible on the source */
+    bool is_quiet;     /* nobody writes to the table */
+    struct view view;  /* of the last look at the source */
 };
 
 static void settling_release(struct settling *settling)
@@ -74,7 +75,7 @@ static size_t count_open(const struct settling *settling)
 
 static struct candidate *find_candidate(const struct settling *settling, int64_t hash)
 {
-    struct candidate wanted = {.finding = {.key = hash}};
+    const struct candidate wanted = {.finding = {.key = hash}};
     return bsearch(&wanted, settling->candidates, settling->count, sizeof(wanted), by_hash);
 }
 
@@ -135,6 +136,13 @@ static bool read_keys(struct settling *settling, struct err *err)
     return true;
 }
 
+/* One more column, of the same snapshot, which is there without any row too. */
+static void add_state(char **sql, const char *state)
+{
+    str_set(sql, str_fmt("SELECT x.*, (%s) FROM (SELECT) AS one LEFT JOIN (%s) AS x ON true", state,
+                         *sql));
+}
+
 /* A list of the open ones; their number; the statements. Keys of others do no harm. */
 static void prepare(struct settling *settling)
 {
@@ -148,9 +156,8 @@ static void prepare(struct settling *settling)
     if (!settling->open)
         return;
     AUTO(str_free) char *position = follower_position_sql(ground->follower);
-    str_set(&settling->sql[SIDE_TARGET],
-            str_fmt("SELECT x.*, (%s) FROM (SELECT) AS one LEFT JOIN (%s) AS x ON true", position,
-                    settling->sql[SIDE_TARGET]));
+    add_state(&settling->sql[SIDE_SOURCE], "pg_catalog.pg_current_snapshot()");
+    add_state(&settling->sql[SIDE_TARGET], position);
 }
 
 /* What the rows of a look say about one candidate; those without a row are not there. */
@@ -166,31 +173,70 @@ static struct sight sight_of(const struct rows *rows, int64_t hash)
     return (struct sight){0};
 }
 
+/* Whoever writes to the table now: what he has committed may be in the stream before others see
+ * it. Partitions are locked by themselves. */
+static char *writers_sql(const struct table *table, const char *known)
+{
+    return quote_sql("SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_literal("
+                     "   l.virtualtransaction), ',')"
+                     " FROM pg_catalog.pg_locks l WHERE l.locktype = 'relation' AND l.granted"
+                     " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
+                     "                   WHERE datname = pg_catalog.current_database())"
+                     " AND (l.relation = %u OR l.relation IN (SELECT relid"
+                     "      FROM pg_catalog.pg_partition_tree(%u)))"
+                     " AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock',"
+                     "                'ExclusiveLock', 'AccessExclusiveLock')"
+                     " AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()"
+                     " AND (%s)",
+                     table->oid, table->oid, known);
+}
+
+static bool look_for_writers(struct settling *settling, char **ret_snapshot, struct err *err)
+{
+    const struct ground *ground = settling->ground;
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free) char *writers = writers_sql(ground->plan->tables[SIDE_SOURCE], "true");
+    AUTO(str_free) char *sql = str_fmt("SELECT pg_catalog.pg_current_snapshot(), (%s)", writers);
+    if (!conn_query(ground->pair->conns[SIDE_SOURCE], sql, &rows, err))
+        return false;
+    *ret_snapshot = str_dup(rows_text(rows, 0, 0));
+    settling->is_quiet = !rows_text(rows, 0, 1);
+    return true;
+}
+
+/* A view is whole when nobody was writing to the table, a moment after a snapshot that is still the
+ * same: no transaction has ended since. One that the view does not see, although it committed
+ * before another that the view does see, committed before that moment, and was still writing. */
 static bool look_at_source(struct settling *settling, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free) char *before = NULL;
     const struct ground *ground = settling->ground;
-    if (!conn_query(ground->pair->conns[SIDE_SOURCE], settling->sql[SIDE_SOURCE], &rows, err))
+    struct conn *source = ground->pair->conns[SIDE_SOURCE];
+    if (!look_for_writers(settling, &before, err) ||
+        !conn_query(source, settling->sql[SIDE_SOURCE], &rows, err))
         return false;
+    settling->view = (struct view){
+        .has_key = ground->plan->key_count > 0,
+        .sees_target = settling->all_visible,
+        .is_whole = settling->is_quiet && strcmp(before, rows_text(rows, 0, 5)) == 0,
+    };
+    settling->view.sees_target |= settling->view.is_whole;
     for (size_t i = 0; i < settling->count; i++) {
         struct sight now = sight_of(rows, settling->candidates[i].finding.key);
-        judge_source(&settling->candidates[i], &now, ground->plan->key_count > 0,
-                     settling->all_visible);
+        judge_source(&settling->candidates[i], &now, &settling->view);
     }
-    settling->was_all_visible = settling->all_visible;
     return true;
 }
 
 static void take_target(struct settling *settling, const struct rows *rows, bool has_passed)
 {
-    const struct ground *ground = settling->ground;
     for (size_t i = 0; i < settling->count; i++) {
         struct sight now = sight_of(rows, settling->candidates[i].finding.key);
         if (has_passed)
-            judge_target(&settling->candidates[i], &now, ground->plan->key_count > 0,
-                         settling->was_all_visible);
+            judge_target(&settling->candidates[i], &now, &settling->view);
         else
-            judge_glimpse(&settling->candidates[i], &now);
+            judge_glimpse(&settling->candidates[i], &now, &settling->view);
     }
 }
 
@@ -219,24 +265,6 @@ static bool look_at_target(struct settling *settling, struct err *err)
         take_target(settling, rows, position >= passing.goal);
     }
     return true;
-}
-
-/* Whoever writes to the table now: what he has committed may be in the stream before others see
- * it. Partitions are locked by themselves. */
-static char *writers_sql(const struct table *table, const char *known)
-{
-    return quote_sql("SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_literal("
-                     "   l.virtualtransaction), ',')"
-                     " FROM pg_catalog.pg_locks l WHERE l.locktype = 'relation' AND l.granted"
-                     " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
-                     "                   WHERE datname = pg_catalog.current_database())"
-                     " AND (l.relation = %u OR l.relation IN (SELECT relid"
-                     "      FROM pg_catalog.pg_partition_tree(%u)))"
-                     " AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock',"
-                     "                'ExclusiveLock', 'AccessExclusiveLock')"
-                     " AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()"
-                     " AND (%s)",
-                     table->oid, table->oid, known);
 }
 
 static bool await_writers(struct settling *settling, struct err *err)
@@ -335,7 +363,7 @@ bool settle(const struct ground *ground, const struct finding *findings, size_t 
         .count = count,
     };
     for (size_t i = 0; i < count; i++)
-        settling.candidates[i].finding = findings[i];
+        candidate_init(&settling.candidates[i], &findings[i]);
     sort_out(&settling);
     if (plan_can_seek(ground->plan) && !read_keys(&settling, err))
         return false;
