@@ -74,6 +74,9 @@ check_function check_features;
 /* lacks.c */
 check_function check_extensions, check_collations, check_roles;
 
+/* cluster.c */
+check_function check_tablespaces, check_labels, check_database_settings, check_extension_rows;
+
 /* large_objects.c */
 check_function check_large_objects;
 

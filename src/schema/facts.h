@@ -25,6 +25,7 @@ enum fact_kind {
     FACT_POLICY_ROLE = 'P', /* a: a role that the policy names */
     FACT_MAPPING = 'U',     /* a: the tag of a user mapping, b: its role; "" for public */
     FACT_TABLESPACE = 'T',  /* a: its name */
+    FACT_LABEL = 'L',       /* a: the provider of a security label of the object */
 };
 
 struct fact {

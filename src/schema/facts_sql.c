@@ -85,7 +85,9 @@ const char facts_roles_sql[] =
                  " UNION ALL (SELECT DISTINCT 'T', 0::oid, 0::oid, s.spcname::text, ''"
                  "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_tablespace s ON s.oid = "
                  "c.reltablespace"
-                 "  WHERE c.oid >= 16384 AND c.relpersistence <> 't')";
+                 "  WHERE c.oid >= 16384 AND c.relpersistence <> 't')"
+                 " UNION ALL (SELECT DISTINCT 'L', s.classoid, s.objoid, s.provider, ''"
+                 "  FROM pg_catalog.pg_seclabel s)";
 
 /* What depends on tables that are not selected, down to the last: pg_depend's rows from what is
  * referred to; and backwards over internal ones, because a view goes with its rule. A sequence

@@ -132,7 +132,8 @@ static bool is_mapping(const struct toc_entry *entry, const char *tag)
 struct refused {
     struct names grantees;
     struct names grantors;
-    struct names others; /* of policies and user mappings */
+    struct names others;   /* of policies and user mappings */
+    struct strv providers; /* of security labels, that the target has not loaded */
 };
 
 static void refused_release(struct refused *refused)
@@ -140,6 +141,7 @@ static void refused_release(struct refused *refused)
     names_release(&refused->grantees);
     names_release(&refused->grantors);
     names_release(&refused->others);
+    strv_release(&refused->providers);
 }
 
 static bool is_refused(const struct refused *refused, const struct fact *fact)
@@ -154,6 +156,8 @@ static bool is_refused(const struct refused *refused, const struct fact *fact)
         return strv_has(&refused->others.missing, fact->a);
     case FACT_MAPPING:
         return strv_has(&refused->others.missing, fact->b);
+    case FACT_LABEL:
+        return strv_has(&refused->providers, fact->a);
     case FACT_MAINTAIN:
     case FACT_OBJECT:
     case FACT_REPEATABLE:
@@ -216,6 +220,8 @@ static bool entry_is_refused(const struct facts *facts, const struct refused *re
         return mapping_is_refused(facts, refused, entry);
     if (entry->kind == TOC_DEFAULT_ACL)
         return grants_are_refused(facts, refused, entry->catalog, entry->oid);
+    if (entry->kind == TOC_SECURITY_LABEL && object)
+        return object_is_refused(facts, refused, FACT_LABEL, object->catalog, object->oid);
     if (entry->kind != TOC_ACL)
         return false;
     return object ? grants_are_refused(facts, refused, object->catalog, object->oid)
@@ -278,6 +284,36 @@ static bool mark_mappings(struct conn *target, struct toc *toc, struct err *err)
     return true;
 }
 
+bool present_has_provider(struct conn *target, const char *provider, bool *ret_has, struct err *err)
+{
+    static const char unknown_provider[] = "22023"; /* looked for before any right is */
+    struct err why = {0};
+    if (!conn_exec(target, "BEGIN", err))
+        return false;
+    *ret_has =
+        conn_execf(target, &why, "SECURITY LABEL FOR %I ON SCHEMA pg_catalog IS NULL", provider) ||
+        strcmp(why.sqlstate, unknown_provider) != 0;
+    return conn_exec(target, "ROLLBACK", err);
+}
+
+static bool ask_providers(struct conn *target, const struct facts *facts, struct strv *missing,
+                          struct err *err)
+{
+    AUTO(strv_release) struct strv asked = STRV_INIT;
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct fact *fact = &facts->items[i];
+        bool has = true;
+        if (fact->kind != FACT_LABEL || strv_has(&asked, fact->a))
+            continue;
+        if (!present_has_provider(target, fact->a, &has, err))
+            return false;
+        strv_add(&asked, fact->a);
+        if (!has)
+            strv_add(missing, fact->a);
+    }
+    return true;
+}
+
 static void warn(struct strv *warnings, const char *what, const char *lack,
                  const struct strv *names)
 {
@@ -300,6 +336,8 @@ static void warn_all(const struct names *owners, const struct refused *refused,
     warn(warnings, no_grants, lacks, &refused->grantees.missing);
     warn(warnings, no_grants, lacks, &refused->grantors.missing);
     warn(warnings, no_grants, cannot, &refused->grantors.unusable);
+    warn(warnings, "security labels are left out", "the target has not loaded label provider",
+         &refused->providers);
     warn(warnings, default_space, "the target lacks tablespace", &spaces->missing);
     warn(warnings, default_space, "the target's user may not use tablespace", &spaces->unusable);
 }
@@ -317,6 +355,7 @@ bool present_limits(struct conn *target, const struct facts *facts, struct toc *
          (!ask_names(target, facts, "A", sql, &refused.grantees, err) ||
           !ask_names(target, facts, "G", sql, &refused.grantors, err))) ||
         !ask_names(target, facts, "PU", sql, &refused.others, err) ||
+        !ask_providers(target, facts, &refused.providers, err) ||
         !ask_names(target, facts, "T", tablespaces_sql, &spaces, err) ||
         !mark_mappings(target, toc, err))
         return false;

@@ -26,3 +26,7 @@ struct present_limits {
  * added to warnings. */
 bool present_limits(struct conn *target, const struct facts *facts, struct toc *toc,
                     struct present_limits *limits, struct strv *warnings, struct err *err);
+
+/* Whether the server has loaded the label provider. Changes nothing; outside a transaction. */
+bool present_has_provider(struct conn *target, const char *provider, bool *ret_has,
+                          struct err *err);

@@ -114,6 +114,7 @@ FOUND = [
      "CREATE ROLE both_{source}; CREATE TABLE w (id int PRIMARY KEY); ALTER TABLE w OWNER TO"
      " both_{source}; GRANT both_{source} TO trunkline_source", "CREATE ROLE both_{source}", {}),
     ("large_objects", "warning", None, "SELECT lo_create(0)", "", {}),
+    ("database_settings", "warning", None, "ALTER DATABASE {source} SET work_mem = '5MB'", "", {}),
     ("large_object_privilege", "error", "source",
      "SELECT lo_create(0)", "", {"large_objects": True}),
     ("large_object_there", "error", "target", "SELECT lo_create(77)",
@@ -222,7 +223,8 @@ def test_all_at_once_and_nothing_is_changed(pipe):
     finally:
         left = check(pipe)
         remove_roles(pipe)
-    assert codes(left) <= {"reg_column", "text_column", "large_objects"}, left
+    assert codes(left) <= {"reg_column", "text_column", "large_objects",
+                            "database_settings"}, left
 
 
 @pytest.mark.versions(source=(15, 15), target=(15, 18))

@@ -1,11 +1,13 @@
 """Every class of object, copied by both commands and compared by value."""
 import itertools
+import pathlib
 import shutil
+import subprocess
 
 import pytest
 
 from harness import objects
-from harness.cluster import server_user
+from harness.cluster import MAJORS, server_user
 from harness.compare import open_session, schema_differences, sequence_differences
 from harness.program import ENDED, Pipeline
 from harness.roles import OWNER
@@ -185,3 +187,121 @@ def test_a_superusers_definitions_and_rows_are_the_same(copied_by_superuser):
     found = schema_differences(copied_by_superuser.source, copied_by_superuser.target)
     assert [line for line in found if "on_ddl" not in line and "ev;ent" not in line] == []
     copied_by_superuser.is_equal()
+
+
+# --- what a server must have ---
+
+@pytest.fixture
+def labels(base_directory):
+    """The path of a library that is a label provider."""
+    library = base_directory / "label_provider.so"
+    source = pathlib.Path(objects.__file__).with_name("label_provider.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", f"-DMAJOR={MAJORS['source']}", "-o", library, source],
+                   check=True)
+    return library
+
+
+LABELS = """
+SECURITY LABEL FOR "pro'vider" ON TABLE t IS 'it''s'; SECURITY LABEL FOR "pro'vider" ON COLUMN t.id IS 'ü';
+SECURITY LABEL FOR "pro'vider" ON FUNCTION f() IS 'f'; SECURITY LABEL FOR "pro'vider" ON SCHEMA s IS 's';
+SECURITY LABEL FOR "pro'vider" ON VIEW v IS 'v'; SECURITY LABEL FOR "pro'vider" ON TYPE e IS 'e'"""
+LABELLED = """
+CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE SCHEMA s; CREATE TYPE e AS ENUM ('a');
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW v AS SELECT 1 AS a"""
+READ_LABELS = "SELECT objtype, objname, provider, label FROM pg_seclabels ORDER BY 1, 2, 4"
+
+
+@pytest.mark.versions(source=(15, 17), target=(15, 17))
+@pytest.mark.proves("Objects", "security labels", copied="yes, where the target has their provider",
+                    followed="no")
+@pytest.mark.parametrize("sides", [("source", "target"), ("source",)], ids=["both", "source"])
+def test_security_labels(pipe, labels, sides):
+    for side in sides:
+        database = getattr(pipe, side)
+        database.admin(f"ALTER DATABASE {database.name} SET session_preload_libraries = '{labels}'")
+        database.close()
+    pipe.source.sql(LABELLED)
+    pipe.source.sql(LABELS)
+    ended = pipe.start(until="now").ends(ENDED)
+    labelled = pipe.source.admin(READ_LABELS)
+    assert len(labelled) == 6
+    assert pipe.target.admin(READ_LABELS) == (labelled if len(sides) == 2 else [])
+    assert ("has not loaded that label provider" in ended.stderr) == (len(sides) == 1)
+    assert pipe.target.one("SELECT count(*) FROM t") == 1
+
+
+POOR = """
+CREATE ROLE {role}; GRANT {role} TO app, trunkline_source; SET ROLE app;
+CREATE TABLE plain (id int PRIMARY KEY); GRANT SELECT ON plain TO PUBLIC;
+CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a');
+GRANT SELECT ON t TO {role}; GRANT UPDATE (v) ON t TO {role};
+ALTER DEFAULT PRIVILEGES FOR ROLE app GRANT SELECT ON TABLES TO {role};
+CREATE POLICY p ON t TO {role} USING (true);
+CREATE TABLE theirs (id int PRIMARY KEY); INSERT INTO theirs VALUES (2); RESET ROLE;
+ALTER TABLE theirs OWNER TO {role}; ALTER DATABASE {database} SET work_mem = '5MB';
+CREATE TABLE apart (id int PRIMARY KEY) TABLESPACE "{role}"; ALTER TABLE apart OWNER TO app"""
+
+
+def test_what_the_target_lacks_is_named_and_not_fatal(pipe, shared_clusters):
+    role = f"poor_{pipe.slot}"
+    place = shared_clusters[0].data.parent / role
+    place.mkdir()
+    if server_user():
+        shutil.chown(place, server_user())
+    pipe.source.admin(f"CREATE TABLESPACE {role} LOCATION '{place}'")
+    pipe.source.admin(f"GRANT CREATE ON TABLESPACE {role} TO PUBLIC")
+    try:
+        pipe.source.admin(POOR.format(role=role, database=pipe.source.name))
+        found = {line.split(":")[0] for line in
+                 pipe.command("check", slot=pipe.slot, **pipe.urls()).stdout.splitlines()}
+        assert {"warning role_missing", "warning tablespace_missing",
+                "warning database_settings"} <= found
+        pipe.copy()
+        pipe.is_equal()
+        assert pipe.target.admin("SELECT relname FROM pg_class WHERE relacl IS NOT NULL AND relname IN"
+                                 " ('t', 'plain')") == [("plain",)]
+        assert not pipe.target.admin("SELECT polname FROM pg_policy")
+        assert not pipe.target.admin("SELECT defaclacl FROM pg_default_acl")
+        assert pipe.target.admin_one("SELECT reltablespace FROM pg_class WHERE relname = 'apart'") == 0
+        assert pipe.target.admin_one("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE"
+                                     " relname = 'theirs'") == "trunkline_target"
+    finally:
+        pipe.source.admin("DROP TABLE apart")
+        pipe.source.admin(f"DROP OWNED BY {role}")
+        pipe.source.admin(f"DROP ROLE {role}")
+        pipe.source.admin(f"DROP TABLESPACE {role}")
+
+
+# --- materialised views ---
+
+VIEWS = """
+CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);
+CREATE MATERIALIZED VIEW "m 1" AS SELECT * FROM t; CREATE UNIQUE INDEX ON "m 1" (id);
+CREATE MATERIALIZED VIEW a_on_it AS SELECT id FROM "m 1"; CREATE VIEW v AS SELECT * FROM a_on_it"""
+
+
+@pytest.mark.proves("Objects", "materialised views", followed="no: filled at the end of the copy")
+@pytest.mark.parametrize("mode", ["run", "snapshot"])
+def test_no_refresh_leaves_materialised_views_empty(pipe, mode):
+    pipe.source.sql(VIEWS)
+    if mode == "run":
+        pipe.copy(no_refresh=True)
+    else:
+        assert pipe.command("snapshot", no_refresh=True, **pipe.urls()).code == ENDED
+    assert pipe.target.sql("SELECT relname, relispopulated FROM pg_class WHERE relkind = 'm'"
+                           " ORDER BY 1") == [("a_on_it", False), ("m 1", False)]
+    pipe.target.admin('REFRESH MATERIALIZED VIEW "m 1"; REFRESH MATERIALIZED VIEW a_on_it')
+    assert pipe.target.sql("SELECT * FROM v") == [(1,)]
+    assert schema_differences(pipe.source, pipe.target) == []
+
+
+def test_rows_of_ones_own_in_tables_of_extensions_are_named(pipe):
+    pipe.source.admin("""CREATE EXTENSION hstore; CREATE TABLE config (id int);
+        ALTER EXTENSION hstore ADD TABLE config; INSERT INTO config VALUES (1), (2);
+        UPDATE pg_extension SET extconfig = ARRAY['config'::regclass], extcondition = ARRAY['WHERE id > 1']
+        WHERE extname = 'hstore'""")
+    warning = "warning extension_rows: rows of your own in tables of extensions are not copied: public.config"
+    for row, is_named in ((2, True), (None, False)):
+        if row is None:
+            pipe.source.admin("DELETE FROM config WHERE id > 1")
+        assert (warning in pipe.command("check", slot=pipe.slot, **pipe.urls("postgres")).stdout) == is_named
