@@ -216,6 +216,20 @@ const struct table *table_list_find_oid(const struct table_list *list, uint32_t 
     return NULL;
 }
 
+const struct table *table_list_goal(const struct table_list *list, const struct table *table,
+                                    bool via_root)
+{
+    if (via_root && table->root_name)
+        return table_list_find(list, table->root_schema, table->root_name);
+    return table_list_find(list, table->schema, table->name);
+}
+
+bool table_is_leaf_of(const struct table *table, const struct table *root)
+{
+    return table->root_name && strcmp(table->root_name, root->name) == 0 &&
+           strcmp(table->root_schema, root->schema) == 0;
+}
+
 const struct column *table_column(const struct table *table, const char *name)
 {
     for (size_t i = 0; i < table->column_count; i++)
@@ -227,4 +241,13 @@ const struct column *table_column(const struct table *table, const char *name)
 char *table_label(const struct table *table)
 {
     return str_fmt("%s.%s", table->schema, table->name);
+}
+
+char *table_signature(const struct table *table)
+{
+    struct buf text = BUF_INIT;
+    for (size_t i = 0; i < table->column_count; i++)
+        quote_add(&text, "%I %u %d\n", table->columns[i].name, table->columns[i].type_oid,
+                  table->columns[i].typmod);
+    return buf_take(&text);
 }

@@ -28,7 +28,7 @@ struct table {
     uint32_t oid;
     char *schema;
     char *name;
-    char kind;             /* 'r' table, 'p' partitioned */
+    char kind;             /* 'r' table, 'p' partitioned, 'P' the same and meant with its rows */
     char persistence;      /* 'p', 'u' */
     char replica_identity; /* 'd', 'n', 'f', 'i' */
     bool is_partition;
@@ -75,5 +75,14 @@ const struct table *table_list_find(const struct table_list *list, const char *s
 const struct table *table_list_find_oid(const struct table_list *list, uint32_t oid);
 const struct column *table_column(const struct table *table, const char *name);
 
+/* Where the rows of a table go: the table of its own name in list; with via_root that of its
+ * topmost root's. NULL when it is not there. */
+const struct table *table_list_goal(const struct table_list *list, const struct table *table,
+                                    bool via_root);
+bool table_is_leaf_of(const struct table *table, const struct table *root);
+
 /* "schema.name" for people. Owned by the caller. */
 char *table_label(const struct table *table);
+
+/* Its columns, as "name oid typmod" lines. Owned by the caller. */
+char *table_signature(const struct table *table);

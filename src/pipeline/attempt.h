@@ -18,7 +18,7 @@ struct attempt {
     struct conn *fresh;    /* to the source, outside the snapshot */
     struct hold hold;
     bool is_standby;           /* the source */
-    bool lacks_some;           /* tables came after the publication was brought in step */
+    bool lacks_some;           /* tables came, or start again, after the writers were waited for */
     struct table_list tables;  /* of the source, under S */
     struct table_list found;   /* of the target, before the schema is restored */
     struct table_list target;  /* of the target, after it */

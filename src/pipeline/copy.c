@@ -16,6 +16,7 @@
 #include "pipeline/copier.h"
 #include "pipeline/large_objects.h"
 #include "pipeline/history.h"
+#include "pipeline/route.h"
 #include "schema/fingerprint.h"
 
 enum { ATTEMPTS_MAX = 50 };
@@ -33,15 +34,6 @@ void attempt_release(struct attempt *attempt)
 }
 
 /* --- what is to be copied --- */
-
-static char *signature_of(const struct table *table)
-{
-    struct buf text = BUF_INIT;
-    for (size_t i = 0; i < table->column_count; i++)
-        quote_add(&text, "%I %u %d\n", table->columns[i].name, table->columns[i].type_oid,
-                  table->columns[i].typmod);
-    return buf_take(&text);
-}
 
 static bool is_finished(const struct attempt *attempt, uint32_t oid)
 {
@@ -120,7 +112,9 @@ bool attempt_read_tables(struct attempt *attempt, struct err *err)
 static bool unfinished_oids(struct attempt *attempt, struct buf *oids, struct err *err)
 {
     AUTO(table_list_release) struct table_list now = TABLE_LIST_INIT;
-    if (!engine_publish(attempt->engine, attempt->fresh, &now, err))
+    bool unused = false;
+    if (!engine_publish(attempt->engine, attempt->fresh, &now, err) ||
+        !route_restart(attempt->engine, &now, &attempt->kept, &unused, err))
         return false;
     buf_putc(oids, '{');
     for (size_t i = 0; i < now.count; i++) {
@@ -208,7 +202,12 @@ bool attempt_restore(struct attempt *attempt, enum schema_stage stage, struct er
 {
     if (stage == SCHEMA_INDEXES && !copiers_count(attempt->engine, &attempt->job.jobs, err))
         return false;
+    AUTO(buf_release) struct buf own = BUF_INIT;
+    if (!route_find_own(attempt->engine, attempt->fresh, &attempt->tables, &own, err))
+        return false;
+    attempt->job.left_alone = own.len ? own.data : NULL;
     bool is_good = schema_restore(&attempt->job, attempt->engine->keeper, stage, err);
+    attempt->job.left_alone = NULL;
     log_lists(&attempt->job);
     return is_good;
 }
@@ -217,7 +216,7 @@ bool attempt_restore(struct attempt *attempt, enum schema_stage stage, struct er
 static bool is_as_planned(const struct attempt *attempt, const struct keeper_table *kept)
 {
     const struct table *now = table_list_find_oid(&attempt->tables, kept->oid);
-    AUTO(str_free) char *signature = now ? signature_of(now) : NULL;
+    AUTO(str_free) char *signature = now ? table_signature(now) : NULL;
     return now && strcmp(signature, kept->signature) == 0 &&
            strcmp(now->schema, kept->schema) == 0 && strcmp(now->name, kept->name) == 0;
 }
@@ -249,8 +248,9 @@ static bool forget_dropped(struct attempt *attempt, struct err *err)
         return false;
     for (size_t i = 0; i < attempt->kept.count; i++) {
         struct keeper_table *kept = &attempt->kept.items[i];
-        if (is_left_alone(attempt, kept) ||
-            (table_list_find(&there, kept->schema, kept->name) && is_as_planned(attempt, kept)))
+        bool is_there = table_list_find(&there, kept->schema, kept->name) ||
+                        route_is_routed(engine, &there, kept);
+        if (is_left_alone(attempt, kept) || (is_there && is_as_planned(attempt, kept)))
             continue;
         kept->is_copied = false;
         if (!keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err))
@@ -262,8 +262,12 @@ static bool forget_dropped(struct attempt *attempt, struct err *err)
 static bool restore_tables(struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
-    return drop_altered(attempt, err) && forget_dropped(attempt, err) &&
-           attempt_restore(attempt, SCHEMA_TABLES, err) && fault_point("schema.restored", err) &&
+    if (!drop_altered(attempt, err) || !forget_dropped(attempt, err) ||
+        !route_restart(engine, &attempt->tables, &attempt->kept, &attempt->lacks_some, err))
+        return false;
+    if (attempt->lacks_some)
+        return true;
+    return attempt_restore(attempt, SCHEMA_TABLES, err) && fault_point("schema.restored", err) &&
            keeper_set_schema(engine->keeper, &engine->ref, attempt->hold.snapshot,
                              attempt->hold.end_lsn, err) &&
            catalog_tables(engine->keeper, engine->ref.schema, &attempt->target, err);
@@ -332,15 +336,26 @@ static int plan_parts(struct attempt *attempt, const struct table *table, bool i
 {
     const struct engine *engine = attempt->engine;
     bool has_changed = is_restless(engine, table->oid);
-    if (has_changed && engine->settings->mode != MODE_SNAPSHOT) {
+    bool is_routed = route_is_leaf(engine, table); /* whole, under the S of all its root's leaves */
+    if (has_changed && !is_routed && engine->settings->mode != MODE_SNAPSHOT) {
         part_plan_restless(&attempt->parts, table, is_binary);
         return 1;
     }
-    int count = part_plan(&attempt->parts, table, is_binary,
-                          settings_part_size(engine->settings, block_size), block_size);
+    int count = part_plan(
+        &attempt->parts, table, is_binary,
+        is_routed ? INT64_MAX / 2 : settings_part_size(engine->settings, block_size), block_size);
     if (has_changed)
         part_list_hurry(&attempt->parts, count);
     return count;
+}
+
+/* A root into which leaves are routed is dropped only by a snapshot that starts over: other tables'
+ * rows are in it. */
+static bool is_made_by_us(const struct attempt *attempt, const struct table *table)
+{
+    const struct engine *engine = attempt->engine;
+    return !table_list_goal(&attempt->found, table, engine->settings->publish_via_root) &&
+           (engine->settings->mode == MODE_SNAPSHOT || !route_is_leaf(engine, table));
 }
 
 static bool plan_table(struct attempt *attempt, const struct table *table,
@@ -349,7 +364,8 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
     struct engine *engine = attempt->engine;
     bool is_binary = true;
     bool has_same_types = true;
-    const struct table *to = table_list_find(&attempt->target, table->schema, table->name);
+    const struct table *to =
+        table_list_goal(&attempt->target, table, engine->settings->publish_via_root);
     if (!to) {
         (void)err_set(err, ERR_FATAL, "the target has no table %s.%s after the schema copy",
                       table->schema, table->name);
@@ -361,7 +377,7 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
         engine->wants_text = true;
     if (is_finished(attempt, table->oid))
         return true;
-    AUTO(str_free) char *signature = signature_of(table);
+    AUTO(str_free) char *signature = table_signature(table);
     const struct keeper_table *kept = keeper_table_find(&attempt->kept, table->oid);
     struct keeper_table plan = {
         .oid = table->oid,
@@ -371,11 +387,11 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
         .snapshot = attempt->hold.snapshot,
         .end_lsn = attempt->hold.end_lsn,
         .signature = signature,
-        .is_ours =
-            kept ? kept->is_ours : !table_list_find(&attempt->found, table->schema, table->name),
+        .is_ours = kept ? kept->is_ours : is_made_by_us(attempt, table),
         .is_insert_only = engine_is_insert_only(&attempt->tables, table),
     };
     int parts = plan_parts(attempt, table, is_binary, block_size);
+    part_list_route(&attempt->parts, parts, to);
     return keeper_plan_table(engine->keeper, &engine->ref, &plan, parts, err);
 }
 
@@ -390,9 +406,11 @@ static bool empty_tables(struct attempt *attempt, struct err *err)
         const struct table *table = &attempt->tables.items[i];
         if (table->kind != 'r' || is_finished(attempt, table->oid))
             continue;
-        const struct table *to = table_list_find(&attempt->target, table->schema, table->name);
-        quote_add(&sql, "%s %s%I.%I", sql.len ? "," : "TRUNCATE",
-                  to && to->kind == 'p' ? "" : "ONLY ", table->schema, table->name);
+        const struct table *to =
+            table_list_goal(&attempt->target, table, attempt->engine->settings->publish_via_root);
+        if (to) /* a root may be named once for each of its leaves */
+            quote_add(&sql, "%s %s%I.%I", sql.len ? "," : "TRUNCATE",
+                      to->kind == 'p' ? "" : "ONLY ", to->schema, to->name);
     }
     return sql.len == 0 || conn_exec(attempt->engine->keeper, sql.data, err);
 }
@@ -489,15 +507,22 @@ static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *e
         !keeper_tables(engine->keeper, &engine->ref, &attempt.kept, err) ||
         !take_snapshot(&attempt, err) || !attempt_read_tables(&attempt, err))
         return false;
-    if (attempt.lacks_some) /* the next attempt publishes them first */
+    if (!attempt.lacks_some &&
+        !route_restart(engine, &attempt.tables, &attempt.kept, &attempt.lacks_some, err))
+        return false;
+    if (attempt
+            .lacks_some) /* the next attempt publishes them, and waits for their writers, first */
         return true;
     if (!attempt_dump(&attempt, &is_good_dump, err))
         return false;
     if (!is_good_dump)
         return true;
     engine_recovered(engine);
-    if (!restore_tables(&attempt, err) || !attempt_plan(&attempt, err) ||
-        !attempt_rows(&attempt, ret_is_done, err))
+    if (!restore_tables(&attempt, err))
+        return false;
+    if (attempt.lacks_some)
+        return true;
+    if (!attempt_plan(&attempt, err) || !attempt_rows(&attempt, ret_is_done, err))
         return false;
     if (!*ret_is_done)
         return true;

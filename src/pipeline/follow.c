@@ -17,6 +17,7 @@
 #include "pg/lsn.h"
 #include "pipeline/engine.h"
 #include "pipeline/handover.h"
+#include "pipeline/route.h"
 #include "pipeline/stream_reader.h"
 #include "target/postgres/postgres.h"
 
@@ -267,6 +268,8 @@ static bool take_truncate(struct session *session, const struct change *change, 
         handover_filter(session->handover, left, known, session->xid, session->commit_lsn);
     if (count == 0)
         return true;
+    if (!route_check_truncate(session->engine, &session->tables, left, count, err))
+        return false;
     struct change *own = arena_alloc(session->arena, sizeof(*own));
     *own = *change;
     own->truncated = left;
@@ -440,6 +443,7 @@ static bool open_target(struct session *session, struct err *err)
         .metrics = engine->metrics,
         .on_conflict = engine->settings->on_conflict,
         .disable_triggers = engine->settings->disable_triggers,
+        .via_root = engine->settings->publish_via_root,
         .note = note_conflict,
     };
     return keeper_tables(engine->keeper, &engine->ref, &session->tables, err) &&

@@ -175,8 +175,9 @@ static bool record_each(const struct attempt *attempt, struct err *err)
             .signature = none,
             .is_ours = true,
         };
-        if (!table_list_find(&attempt->found, table->schema, table->name) &&
-            !keeper_plan_table(engine->keeper, &engine->ref, &kept, 1, err))
+        bool was_there =
+            table_list_goal(&attempt->found, table, engine->settings->publish_via_root);
+        if (!was_there && !keeper_plan_table(engine->keeper, &engine->ref, &kept, 1, err))
             return false;
     }
     return true;

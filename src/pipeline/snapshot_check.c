@@ -95,7 +95,7 @@ static bool is_copied_row_by_row(const struct check *check, const struct table *
 
 static const struct table *find_there(const struct check *check, const struct table *table)
 {
-    return table_list_find(&check->there, table->schema, table->name);
+    return table_list_goal(&check->there, table, check->engine->settings->publish_via_root);
 }
 
 static bool has_rows(const struct check *check, const struct table *there, bool *ret_has_rows,

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "pg/quote.h"
 #include "pipeline/engine.h"
+#include "pipeline/route.h"
 #include "source/publication.h"
 
 enum { NAMES_SHOWN = 10 };
@@ -74,11 +75,28 @@ static bool has_rows(struct conn *conn, const struct table *table, bool *ret_has
 {
     AUTO(rows_free) struct rows *rows = NULL;
     AUTO(str_free)
-    char *sql = quote_sql("SELECT FROM ONLY %I.%I LIMIT 1", table->schema, table->name);
+    char *sql = quote_sql(table->kind == 'p' ? "SELECT FROM %I.%I LIMIT 1"
+                                             : "SELECT FROM ONLY %I.%I LIMIT 1",
+                          table->schema, table->name);
     if (!conn_query(conn, sql, &rows, err))
         return false;
     *ret_has = rows_count(rows) > 0;
     return true;
+}
+
+/* The target's table of its rows; NULL: there is none. */
+static const struct table *goal_of(const struct step *step, const struct table *table)
+{
+    return table_list_goal(&step->target, table, step->engine->settings->publish_via_root);
+}
+
+/* Whether rows of tables that are followed are in it already: of other partitions. */
+static bool is_shared(const struct step *step, const struct table *to)
+{
+    for (size_t i = 0; i < step->kept.count; i++)
+        if (step->kept.items[i].target_oid == to->oid)
+            return step->engine->settings->publish_via_root;
+    return false;
 }
 
 static bool is_new(const struct step *step, size_t i)
@@ -114,6 +132,17 @@ static bool judge_kept(const struct step *step, const struct keeper_table *kept,
     struct engine *engine = step->engine;
     const struct table *table = table_list_find_oid(&step->tables, kept->oid);
     bool has_copy = engine->settings->mode != MODE_REPLICATION;
+    bool is_moved = false;
+    if (table &&
+        !route_check_moved(engine, &step->target, &step->kept, kept, table, &is_moved, err))
+        return false;
+    if (is_moved) {
+        log_warn(
+            "%s.%s was attached to another table or detached from one: it is copied again, with "
+            "all partitions of that table",
+            kept->schema, kept->name);
+        return keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err);
+    }
     if (table && (table->persistence != 'p' || step->is_carried[table - step->tables.items]))
         return judge_identity(step, kept, table, err);
     if (table && has_copy) {
@@ -122,9 +151,12 @@ static bool judge_kept(const struct step *step, const struct keeper_table *kept,
             kept->schema, kept->name);
         return keeper_restart_table(engine->keeper, &engine->ref, kept->oid, err);
     }
-    log_warn("%s.%s %s", kept->schema, kept->name,
+    log_warn("%s.%s %s%s", kept->schema, kept->name,
              table ? "was taken out of the publication and has missed changes"
-                   : "is gone from the source or not selected any more: it is not followed");
+                   : "is gone from the source or not selected any more: it is not followed",
+             route_is_routed(engine, &step->target, kept)
+                 ? ", and its rows stay in its root's table on the target"
+                 : "");
     return keeper_forget_table(engine->keeper, &engine->ref, kept->oid, err);
 }
 
@@ -160,6 +192,29 @@ static bool step_open(struct step *step, struct err *err)
     return true;
 }
 
+/* Made as a partition of a table that is published: all its rows are in the stream. A column of
+ * such a one was written inherited by the command that wrote the table's type; ATTACH writes all of
+ * them anew, be it in the same transaction. (Columns with a default are written twice: a table of
+ * such ones only does not pass.) So it must be all the way up to the root. */
+static bool was_born_partition(struct step *step, const struct table *table, bool *ret_was,
+                               struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT bool_and(EXISTS (SELECT FROM pg_catalog.pg_attribute a"
+                          "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attinhcount = 1"
+                          "  AND a.xmin = t.xmin AND a.cmin = t.cmin))"
+                          " FROM pg_catalog.pg_class c"
+                          " JOIN pg_catalog.pg_type t ON t.oid = c.reltype"
+                          " WHERE c.relispartition AND c.oid IN"
+                          "  (SELECT relid FROM pg_catalog.pg_partition_ancestors(%u))",
+                          table->oid);
+    if (!conn_query(step->source, sql, &rows, err))
+        return false;
+    *ret_was = rows_bool(rows, 0, 0);
+    return true;
+}
+
 /* --- with a copy --- */
 
 static bool refuse_filled(const struct step *step, struct err *err)
@@ -168,8 +223,9 @@ static bool refuse_filled(const struct step *step, struct err *err)
     bool has_some = false;
     for (size_t i = 0; i < step->tables.count; i++) {
         const struct table *table = &step->tables.items[i];
-        const struct table *to = table_list_find(&step->target, table->schema, table->name);
-        if (is_new(step, i) && to && !has_rows(step->engine->keeper, to, &is_filled[i], err))
+        const struct table *to = goal_of(step, table);
+        if (is_new(step, i) && to && !is_shared(step, to) &&
+            !has_rows(step->engine->keeper, to, &is_filled[i], err))
             return false;
         has_some = has_some || is_filled[i];
     }
@@ -184,11 +240,58 @@ static bool refuse_filled(const struct step *step, struct err *err)
                          "--excluded-tables");
 }
 
+/* A partition that was made in a published root, and goes into its root's table: nothing of it is
+ * to be copied, nothing of its stream is skipped. */
+static bool join_born(struct step *step, const struct table *table, const struct table *to,
+                      uint64_t end, struct err *err)
+{
+    struct engine *engine = step->engine;
+    AUTO(str_free) char *signature = table_signature(table);
+    struct keeper_table plan = {
+        .oid = table->oid,
+        .target_oid = to->oid,
+        .schema = table->schema,
+        .name = table->name,
+        .snapshot = (char[]){"1:1:"},
+        .end_lsn = end, /* the schema copy is to look at it once */
+        .signature = signature,
+        .is_insert_only = engine_is_insert_only(&step->tables, table),
+    };
+    return keeper_plan_table(engine->keeper, &engine->ref, &plan, 0, err);
+}
+
+static bool join_all_born(struct step *step, size_t *ret_count, struct err *err)
+{
+    struct engine *engine = step->engine;
+    AUTO(rows_free) struct rows *rows = NULL;
+    *ret_count = 0;
+    if (!engine->settings->publish_via_root)
+        return true;
+    if (!conn_query(step->source, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err))
+        return false;
+    for (size_t i = 0; i < step->tables.count; i++) {
+        const struct table *table = &step->tables.items[i];
+        const struct table *to = goal_of(step, table);
+        bool was_born = false;
+        if (!is_new(step, i) || !table->root_name || !to || !step->is_carried[i])
+            continue;
+        if (!was_born_partition(step, table, &was_born, err) ||
+            (was_born && !join_born(step, table, to, rows_lsn(rows, 0, 0), err)))
+            return false;
+        *ret_count += was_born;
+    }
+    keeper_tables_release(&step->kept);
+    return keeper_finish_tables(engine->keeper, &engine->ref, err) &&
+           keeper_tables(engine->keeper, &engine->ref, &step->kept, err);
+}
+
 /* New tables go through the copy: published, waited for, read under a snapshot of their own. */
 static bool step_with_copy(struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
     size_t count = 0;
+    if (!join_all_born(step, &count, err))
+        return false;
     for (size_t i = 0; i < step->tables.count; i++)
         count += is_new(step, i);
     for (size_t i = 0; i < step->kept.count; i++)
@@ -210,8 +313,7 @@ static bool refuse_missing(const struct step *step, struct err *err)
     bool has_some = false;
     for (size_t i = 0; i < step->tables.count; i++) {
         const struct table *table = &step->tables.items[i];
-        is_missing[i] =
-            is_new(step, i) && !table_list_find(&step->target, table->schema, table->name);
+        is_missing[i] = is_new(step, i) && !goal_of(step, table);
         has_some = has_some || is_missing[i];
     }
     if (!has_some)
@@ -221,24 +323,6 @@ static bool refuse_missing(const struct step *step, struct err *err)
     return err_hint(err, "create them there (trunkline snapshot --schema-only does), or copy the "
                          "rows as well with mode snapshot_and_replication, or leave them out with "
                          "--excluded-tables");
-}
-
-/* Made as a partition of a table that is published: all its rows are in the stream. (One that was
- * attached has another transaction in its rows of pg_inherits and of pg_type.) */
-static bool was_born_partition(struct step *step, const struct table *table, bool *ret_was,
-                               struct err *err)
-{
-    AUTO(rows_free) struct rows *rows = NULL;
-    AUTO(str_free)
-    char *sql = quote_sql("SELECT FROM pg_catalog.pg_class c"
-                          " JOIN pg_catalog.pg_type t ON t.oid = c.reltype"
-                          " JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid"
-                          " WHERE c.oid = %u AND c.relispartition AND i.xmin = t.xmin",
-                          table->oid);
-    if (!conn_query(step->source, sql, &rows, err))
-        return false;
-    *ret_was = rows_count(rows) > 0;
-    return true;
 }
 
 /* Whether its rows must be looked at before it may join. */
@@ -266,9 +350,10 @@ static bool must_be_empty(struct step *step, size_t i, bool *ret_must, struct er
 static bool look_locked(struct step *step, size_t i, struct err *err)
 {
     const struct table *table = &step->tables.items[i];
-    const struct table *to = table_list_find(&step->target, table->schema, table->name);
+    const struct table *to = goal_of(step, table);
     struct err why = {0};
-    if (!step->is_first && to && !has_rows(step->engine->keeper, to, &step->is_late[i], err))
+    if (!step->is_first && to && !is_shared(step, to) &&
+        !has_rows(step->engine->keeper, to, &step->is_late[i], err))
         return false;
     if (step->is_late[i])
         return true;
@@ -331,7 +416,7 @@ static bool record_followed(const struct step *step, struct err *err)
     uint64_t joined = 0; /* the target is a state of the source from the last such L on */
     for (size_t i = 0; i < step->tables.count; i++) {
         const struct table *table = &step->tables.items[i];
-        const struct table *to = table_list_find(&step->target, table->schema, table->name);
+        const struct table *to = goal_of(step, table);
         struct keeper_table plan = {
             .oid = table->oid,
             .target_oid = to ? to->oid : 0,

@@ -323,6 +323,7 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
         !present_limits(target, facts, toc, &limits, warnings, err) ||
         !drop_invalid(target, toc, stage, err))
         return false;
+    toc_leave_alone(toc, job->left_alone, warnings);
     if (job->without_actors)
         leave_out_actors(toc, &job->warnings);
     for (enum toc_pass pass = PASS_SCHEMAS; pass <= PASS_STATES; pass++) {

@@ -26,6 +26,8 @@ struct schema_job {
     const struct schema_tools *tools;
     const struct table_list *selected; /* copy only these tables (roots with all their leaves,
                                           oids as on the source); NULL: all */
+    const char *left_alone; /* borrowed: "oid,oid": relations of the source that are not made, with
+                               all that is part of them or points to them; NULL: none */
     bool without_actors; /* no foreign keys, triggers, rules: they would act on applied changes */
     const struct stop *stop;
     int connect_timeout_ms;

@@ -98,6 +98,10 @@ void toc_assign_stages(struct toc *toc);
 /* Leaves out what is never copied, and what hangs on entries that are left out. Repeatable. */
 void toc_leave_out(struct toc *toc);
 
+/* Leaves out the relations of the source named as "oid,oid" (NULL: none), with all that is part of
+ * them, or points to them by a foreign key: that is said in warnings. After the others. */
+void toc_leave_alone(struct toc *toc, const char *oids, struct strv *warnings);
+
 /* Whether the entry is to be restored: not left out, not there yet or repeatable. */
 bool toc_wants(const struct toc *toc, const struct toc_entry *entry);
 

@@ -59,6 +59,12 @@ void part_list_hurry(struct part_list *list, int count)
         list->items[i].is_urgent = true;
 }
 
+void part_list_route(struct part_list *list, int count, const struct table *to)
+{
+    for (size_t i = list->count - (size_t)count; i < list->count; i++)
+        list->items[i].to = to;
+}
+
 static int compare_parts(const void *a, const void *b)
 {
     const struct part *left = a;
@@ -138,8 +144,9 @@ char *part_read_sql(const struct part *part)
 char *part_write_sql(const struct part *part)
 {
     struct buf sql = BUF_INIT;
+    const struct table *to = part->to ? part->to : part->table;
     buf_puts(&sql, "COPY ");
-    quote_qualified(&sql, part->table->schema, part->table->name);
+    quote_qualified(&sql, to->schema, to->name);
     put_columns(&sql, part->table, " (", ")");
     buf_fmt(&sql, " FROM STDIN%s", format_of(part));
     return buf_take(&sql);

@@ -15,6 +15,7 @@
 
 struct part {
     const struct table *table; /* borrowed: the plan's list */
+    const struct table *to;    /* borrowed: where its rows go; NULL: to a table of its name */
     int number;                /* within its table, from 0 */
     int64_t first_block;
     int64_t end_block; /* exclusive; -1: to the end, whatever it has grown to */
@@ -36,6 +37,9 @@ struct part_list {
  * Returns their number. */
 int part_plan(struct part_list *list, const struct table *table, bool is_binary, int64_t part_bytes,
               int64_t block_bytes);
+
+/* The last ones, as many as part_plan() has just appended, go to this table of the target. */
+void part_list_route(struct part_list *list, int count, const struct table *to);
 
 /* A restless table as one part. */
 void part_plan_restless(struct part_list *list, const struct table *table, bool is_binary);

@@ -128,7 +128,7 @@ static void add_key_hash(struct buf *sql, const struct plan *plan)
 static void add_from(struct buf *sql, const struct plan *plan, enum side side)
 {
     const struct table *table = plan->tables[side];
-    quote_add(sql, table->kind == 'p' ? " FROM %I.%I AS t" : " FROM ONLY %I.%I AS t", table->schema,
+    quote_add(sql, table->kind != 'r' ? " FROM %I.%I AS t" : " FROM ONLY %I.%I AS t", table->schema,
               table->name);
 }
 

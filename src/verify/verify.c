@@ -19,6 +19,26 @@ static bool is_covered(const struct table *table, void *arg)
     return selection_covers(arg, &names);
 }
 
+static bool is_no_partition(const struct table *table, void *arg UNUSED)
+{
+    return !table->is_partition;
+}
+
+/* With publish_via_root a partitioned table is compared as one, however it is partitioned there. */
+static void take_roots_whole(struct table_list *tables)
+{
+    for (size_t i = 0; i < tables->count; i++) {
+        struct table *root = &tables->items[i];
+        if (root->kind != 'p' || root->is_partition)
+            continue;
+        root->kind = 'P';
+        for (size_t leaf = 0; leaf < tables->count; leaf++)
+            if (table_is_leaf_of(&tables->items[leaf], root))
+                root->bytes += tables->items[leaf].bytes;
+    }
+    table_list_filter(tables, is_no_partition, NULL);
+}
+
 static bool choose_tables(const struct settings *settings, struct table_list *tables,
                           struct err *err)
 {
@@ -53,6 +73,7 @@ static bool read_tables(struct pair *pair, const struct settings *settings,
     return catalog_tables(pair->conns[SIDE_SOURCE], settings->keeper_schema, source, err) &&
            choose_tables(settings, source, err) &&
            catalog_measure(pair->conns[SIDE_SOURCE], source, err) &&
+           (!settings->publish_via_root || (take_roots_whole(source), true)) &&
            catalog_tables(pair->conns[SIDE_TARGET], settings->keeper_schema, target, err);
 }
 

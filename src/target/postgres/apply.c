@@ -125,7 +125,8 @@ static bool send_truncate(struct postgres *pg, const struct change *change, stru
             return false;
         buf_puts(&sql, i ? ", " : "TRUNCATE ");
         buf_puts(&sql, destination->is_partitioned ? "" : "ONLY ");
-        quote_qualified(&sql, change->truncated[i]->schema, change->truncated[i]->name);
+        quote_qualified(&sql, destination->schema,
+                        destination->name); /* a root: once for each leaf */
     }
     if (!destination)
         return true;

@@ -60,6 +60,8 @@ void destination_free(struct destination **destination)
     free(d->columns);
     strv_release(&d->others);
     free(d->label);
+    free(d->schema);
+    free(d->name);
     relation_unref(&d->relation);
     free(d);
     *destination = NULL;
@@ -100,16 +102,16 @@ static bool was_copied_so(const struct postgres *pg, const struct relation *rela
     return table && strstr(table->signature, line.data);
 }
 
-static bool lacks_column(const struct relation *relation, const struct relation_column *column,
-                         struct err *err)
+static bool lacks_column(const struct destination *destination,
+                         const struct relation_column *column, struct err *err)
 {
     AUTO(buf_release) struct buf table = BUF_INIT;
     AUTO(buf_release) struct buf name = BUF_INIT;
-    quote_qualified(&table, relation->schema, relation->name);
+    quote_qualified(&table, destination->schema, destination->name);
     quote_ident(&name, column->name);
     (void)err_set(err, ERR_CONFIG,
                   "table %s.%s on the target lacks the column \"%s\" that the source has now",
-                  relation->schema, relation->name, column->name);
+                  destination->schema, destination->name, column->name);
     return err_hint(err,
                     "ALTER TABLE %s ADD COLUMN %s … on the target, with the definition that the "
                     "source has (SELECT format_type(%u, %d) there gives the type); then start "
@@ -118,9 +120,10 @@ static bool lacks_column(const struct relation *relation, const struct relation_
                     table.data, name.data, column->type_oid, column->typmod);
 }
 
-static bool check_type(const struct postgres *pg, const struct relation *relation, size_t index,
-                       const struct rows *rows, int row, struct err *err)
+static bool check_type(const struct postgres *pg, const struct destination *destination,
+                       size_t index, const struct rows *rows, int row, struct err *err)
 {
+    const struct relation *relation = destination->relation;
     const struct relation_column *column = &relation->columns[index];
     bool is_builtin = column->type_oid < FIRST_USER_OID; /* one OID on all servers */
     bool is_same_type =
@@ -131,7 +134,7 @@ static bool check_type(const struct postgres *pg, const struct relation *relatio
         return true;
     AUTO(buf_release) struct buf table = BUF_INIT;
     AUTO(buf_release) struct buf name = BUF_INIT;
-    quote_qualified(&table, relation->schema, relation->name);
+    quote_qualified(&table, destination->schema, destination->name);
     quote_ident(&name, column->name);
     (void)err_set(err, ERR_CONFIG,
                   "column \"%s\" of %s.%s has another type on the source now (type OID %u, "
@@ -183,10 +186,41 @@ static bool check_same_table(const struct postgres *pg, const struct relation *r
                          "target, then start again");
 }
 
+/* The table that the relation's rows were copied into, when that has another name: its root's. */
+static bool find_root(struct postgres *pg, struct destination *destination, struct err *err)
+{
+    const struct relation *relation = destination->relation;
+    AUTO(rows_free) struct rows *rows = NULL;
+    const struct keeper_table *kept =
+        pg->options.tables ? keeper_table_find(pg->options.tables, relation->oid) : NULL;
+    if (!pg->options.via_root || !kept || !kept->target_oid)
+        return true;
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
+                          " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                          " WHERE c.oid = %u",
+                          kept->target_oid);
+    if (!conn_query(pg->lookup, sql, &rows, err))
+        return false;
+    if (rows_count(rows) == 0) {
+        (void)err_set(err, ERR_CONFIG, "the target's table into which %s was copied is gone",
+                      destination->label);
+        return err_hint(err, "remove the pipeline with tear-down, empty the target and copy again");
+    }
+    if (strcmp(rows_text(rows, 0, 0), kept->schema) == 0 &&
+        strcmp(rows_text(rows, 0, 1), kept->name) == 0)
+        return true;
+    str_set(&destination->schema, str_dup(rows_text(rows, 0, 0)));
+    str_set(&destination->name, str_dup(rows_text(rows, 0, 1)));
+    str_set(&destination->label, str_fmt("%s.%s in %s.%s", relation->schema, relation->name,
+                                         destination->schema, destination->name));
+    return true;
+}
+
 static bool read_columns(struct postgres *pg, struct destination *destination, struct err *err)
 {
     const struct relation *relation = destination->relation;
-    const char *params[] = {relation->schema, relation->name};
+    const char *params[] = {destination->schema, destination->name};
     AUTO(rows_free) struct rows *rows = NULL;
     if (!conn_query_params(pg->lookup, columns_sql, 2, params, &rows, err))
         return false;
@@ -202,8 +236,8 @@ static bool read_columns(struct postgres *pg, struct destination *destination, s
     for (size_t i = 0; i < relation->column_count; i++) {
         int row = find_row(rows, relation->columns[i].name);
         if (row < 0)
-            return lacks_column(relation, &relation->columns[i], err);
-        if (!check_type(pg, relation, i, rows, row, err))
+            return lacks_column(destination, &relation->columns[i], err);
+        if (!check_type(pg, destination, i, rows, row, err))
             return false;
         destination->columns[i].type_name = str_dup(rows_text(rows, row, 1));
         destination->columns[i].is_identity_always = rows_bool(rows, row, 4);
@@ -266,7 +300,7 @@ static void take_bare_key(struct destination *destination)
 static bool read_key(struct postgres *pg, struct destination *destination, struct err *err)
 {
     const struct relation *relation = destination->relation;
-    const char *params[] = {relation->schema, relation->name};
+    const char *params[] = {destination->schema, destination->name};
     AUTO(rows_free) struct rows *rows = NULL;
     if (!conn_query_params(pg->lookup, indexes_sql, 2, params, &rows, err))
         return false;
@@ -310,8 +344,11 @@ bool destination_find(struct postgres *pg, const struct relation *relation,
     made->serial = relation->serial;
     made->relation = relation_ref(relation);
     made->label = str_fmt("%s.%s", relation->schema, relation->name);
+    made->schema = str_dup(relation->schema);
+    made->name = str_dup(relation->name);
     made->columns = mem_alloc(relation->column_count * sizeof(*made->columns));
-    if (!open_lookup(pg, err) || !read_columns(pg, made, err) || !read_key(pg, made, err))
+    if (!open_lookup(pg, err) || !find_root(pg, made, err) || !read_columns(pg, made, err) ||
+        !read_key(pg, made, err))
         return false;
     retire_older(pg, relation);
     HASH_ADD(hh, pg->destinations, serial, sizeof(uint64_t), made);

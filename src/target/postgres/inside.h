@@ -71,7 +71,8 @@ struct destination_column {
 struct destination {
     uint64_t serial;           /* of the relation: the map's key */
     struct relation *relation; /* a reference */
-    char *label;               /* owned: "schema.name" */
+    char *label;               /* owned: "schema.name", for people */
+    char *schema, *name;       /* owned: the target's; not the relation's when routed */
     bool is_partitioned;
     bool has_key;        /* rows are found by the columns that have `equal`; else by record image */
     bool has_key_index;  /* a unique index of the target carries it */

@@ -23,6 +23,7 @@ struct postgres_options { /* everything borrowed, outlives the target */
     struct metrics *metrics;
     enum on_conflict on_conflict; /* conflict.c says what each means */
     enum disable_triggers disable_triggers;
+    bool via_root; /* a table's changes go into that of its root, as it was copied */
     /* Takes a line for the log about a change that did not fit: its table and key. Called in the
      * applier's thread; not for every one, see conflict.c. NULL: not wanted. */
     void (*note)(const char *text);

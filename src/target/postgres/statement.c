@@ -59,7 +59,7 @@ static void put_table(struct buf *sql, const struct destination *destination)
 {
     if (!destination->is_partitioned)
         buf_puts(sql, "ONLY ");
-    quote_qualified(sql, destination->relation->schema, destination->relation->name);
+    quote_qualified(sql, destination->schema, destination->name);
 }
 
 /* The key, with the operators and collations of the index that carries it: with an empty
@@ -168,7 +168,7 @@ static void put_insert(const struct destination *destination, enum on_conflict p
 {
     const struct relation *relation = destination->relation;
     buf_puts(sql, "INSERT INTO ");
-    quote_qualified(sql, relation->schema, relation->name);
+    quote_qualified(sql, destination->schema, destination->name);
     if (relation->column_count == 0) {
         buf_puts(sql, " DEFAULT VALUES");
         return;
@@ -319,7 +319,7 @@ static void put_moved(const struct destination *destination, struct statement *s
     const struct relation *relation = destination->relation;
     AUTO(buf_release) struct buf values = BUF_INIT;
     buf_puts(sql, "INSERT INTO ");
-    quote_qualified(sql, relation->schema, relation->name);
+    quote_qualified(sql, destination->schema, destination->name);
     for (size_t i = 0; i < relation->column_count; i++) {
         quote_add(sql, i ? ", %I" : " (%I", relation->columns[i].name);
         buf_puts(&values, i ? ", " : "");
@@ -358,7 +358,7 @@ static void put_made(const struct destination *destination, struct statement *st
 {
     const struct relation *relation = destination->relation;
     buf_puts(sql, ", made AS (INSERT INTO ");
-    quote_qualified(sql, relation->schema, relation->name);
+    quote_qualified(sql, destination->schema, destination->name);
     buf_puts(sql, " (");
     put_column_names(relation, sql);
     buf_puts(sql, ") OVERRIDING SYSTEM VALUE SELECT ");

@@ -1,0 +1,180 @@
+"""Partitions: leaf by leaf, and into their root's table (publish_via_root)."""
+import pytest
+
+from harness.program import CONFIGURATION, FAILED
+from harness.wait import wait_until
+
+# Depth 3, leaves whose columns stand in another order or were dropped, default and hash partitions.
+TREE = """
+CREATE TABLE ev (id int, region text, v text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE ev_eu PARTITION OF ev FOR VALUES IN ('de', 'fr') PARTITION BY RANGE (id);
+CREATE TABLE ev_eu_1 (gone int, v text, region text NOT NULL, id int NOT NULL);
+ALTER TABLE ev_eu_1 DROP gone;
+ALTER TABLE ev_eu ATTACH PARTITION ev_eu_1 FOR VALUES FROM (0) TO (100);
+CREATE TABLE ev_eu_2 PARTITION OF ev_eu FOR VALUES FROM (100) TO (1000) PARTITION BY HASH (id);
+CREATE TABLE ev_eu_2a PARTITION OF ev_eu_2 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE ev_eu_2b PARTITION OF ev_eu_2 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE ev_us PARTITION OF ev FOR VALUES IN ('us');
+CREATE TABLE ev_rest PARTITION OF ev DEFAULT;
+INSERT INTO ev SELECT g, (ARRAY['de', 'fr', 'us', 'jp'])[g % 4 + 1], 'v' || g
+FROM generate_series(1, 300) g;
+"""
+CHANGES = """
+INSERT INTO ev SELECT g, (ARRAY['de', 'fr', 'us', 'jp'])[g % 4 + 1], 'new' FROM
+    generate_series(301, 400) g;
+UPDATE ev SET v = 'changed' WHERE id % 7 = 0;
+UPDATE ev SET region = 'us' WHERE id % 11 = 0 AND region <> 'us';
+UPDATE ev SET id = id + 500, region = 'de' WHERE id % 13 = 0;
+UPDATE ev SET region = 'br' WHERE id = 5;
+DELETE FROM ev WHERE id % 17 = 0;
+BEGIN; UPDATE ev SET region = 'us' WHERE id = 9; UPDATE ev SET region = 'jp' WHERE id = 9;
+UPDATE ev SET region = 'fr', v = 'moved' WHERE id = 9; COMMIT;
+"""
+ROWS = "SELECT id, region, v FROM ev ORDER BY 1, 2"
+TARGETS = {
+    "plain": "CREATE TABLE ev (v text, region text, id int, PRIMARY KEY (region, id))",
+    "hash": "CREATE TABLE ev (id int, region text, v text, PRIMARY KEY (id, region))"
+            " PARTITION BY HASH (id);"
+            " CREATE TABLE ev_h0 PARTITION OF ev FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+            " CREATE TABLE ev_h1 PARTITION OF ev FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    "as the source": "",
+}
+
+
+def is_same(pipe, query=ROWS):
+    assert pipe.source.sql(query) == pipe.target.sql(query)
+    return True
+
+
+@pytest.mark.matrix
+@pytest.mark.proves("Partitions and inheritance", "partitions by leaf: to any depth, list, range, "
+                    "hash, default, columns in another order, dropped columns", copied=True,
+                    followed=True, verified=True)
+@pytest.mark.proves("Partitions and inheritance", "rows that move between partitions",
+                    followed=True, verified=True)
+def test_by_leaf(pipe):
+    pipe.source.sql(TREE)
+    engine = pipe.follow()
+    pipe.is_equal()
+    pipe.source.sql(CHANGES)
+    pipe.source.sql("TRUNCATE ev_us; INSERT INTO ev VALUES (1, 'us', 'after')")
+    pipe.catch_up(engine)
+    is_same(pipe)
+    engine.stop()
+    pipe.is_verified()
+
+
+@pytest.mark.proves("Partitions and inheritance", "a partition that is partitioned itself on the "
+                    "target", copied=True, followed=True, verified=True)
+def test_a_leaf_that_is_partitioned_on_the_target(pipe):
+    pipe.source.sql(TREE)
+    pipe.target.sql("""
+        CREATE TABLE ev (id int, region text, v text, PRIMARY KEY (id, region))
+            PARTITION BY LIST (region);
+        CREATE TABLE ev_us PARTITION OF ev FOR VALUES IN ('us') PARTITION BY RANGE (id);
+        CREATE TABLE ev_us_low PARTITION OF ev_us FOR VALUES FROM (0) TO (50);
+        CREATE TABLE ev_us_high PARTITION OF ev_us FOR VALUES FROM (50) TO (2000)""")
+    engine = pipe.follow()
+    is_same(pipe)
+    pipe.source.sql(CHANGES)
+    pipe.catch_up(engine)
+    is_same(pipe)
+    assert pipe.target.one("SELECT count(*) FROM ev_us_low") > 0
+    pipe.source.sql("TRUNCATE ev_us")
+    pipe.catch_up(engine)
+    is_same(pipe)
+    engine.stop()
+    assert pipe.verify().code == 0
+
+
+@pytest.mark.parametrize("shape", TARGETS)
+@pytest.mark.proves("Partitions and inheritance", "publish_via_root: into a table partitioned "
+                    "otherwise, a plain one, or one as on the source", copied=True, followed=True,
+                    verified=True)
+@pytest.mark.proves("Partitions and inheritance", "publish_via_root: TRUNCATE of the root",
+                    followed=True)
+def test_into_the_root(pipe, shape):
+    pipe.source.sql(TREE)
+    if TARGETS[shape]:
+        pipe.target.sql(TARGETS[shape])
+    engine = pipe.follow(publish_via_root=True)
+    is_same(pipe)
+    pipe.source.sql(CHANGES)
+    pipe.catch_up(engine)
+    is_same(pipe)
+    pipe.source.sql("TRUNCATE ev; INSERT INTO ev VALUES (1, 'de', 'a'), (2, 'us', 'b')")
+    pipe.catch_up(engine)
+    is_same(pipe)
+    engine.stop()
+    assert pipe.verify(publish_via_root=True).code == 0
+    pipe.target.sql("UPDATE ev SET v = 'other' WHERE id = 2")
+    assert pipe.verify(publish_via_root=True).code == FAILED
+
+
+@pytest.mark.proves("Partitions and inheritance", "publish_via_root: TRUNCATE of a partition alone",
+                    followed="no: refused; the stream does not say which rows they were")
+def test_a_leaf_truncated_alone(pipe):
+    pipe.source.sql(TREE)
+    pipe.target.sql(TARGETS["plain"])
+    engine = pipe.follow(publish_via_root=True)
+    rows = pipe.target.sql(ROWS)
+    pipe.source.sql("BEGIN; DELETE FROM ev WHERE region = 'jp'; TRUNCATE ev_us; COMMIT")
+    engine.ends(CONFIGURATION)
+    assert "public.ev_us was truncated alone" in engine.stderr
+    assert pipe.target.sql(ROWS) == rows  # nothing of the transaction
+    engine = pipe.run(publish_via_root=True)
+    assert engine.code == CONFIGURATION
+    pipe.source.admin(f"ALTER PUBLICATION {pipe.slot} DROP TABLE ev")
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
+    engine = pipe.follow(publish_via_root=True)
+    pipe.source.sql("INSERT INTO ev VALUES (7, 'us', 'after')")
+    pipe.catch_up(engine)
+    is_same(pipe)
+    engine.stop()
+
+
+@pytest.mark.parametrize("shape", ["plain", "as the source"])
+def test_partitions_come_and_go_under_the_root(pipe, shape):
+    pipe.source.sql(TREE)
+    if TARGETS[shape]:
+        pipe.target.sql(TARGETS[shape])
+    engine = pipe.follow(publish_via_root=True)
+    # made in the root: nothing is copied again
+    pipe.source.sql("CREATE TABLE ev_cn PARTITION OF ev FOR VALUES IN ('cn');"
+                    " INSERT INTO ev VALUES (1, 'cn', 'born'); UPDATE ev SET v = 'b' WHERE id = 1")
+    wait_until(lambda: pipe.target.one("SELECT count(*) FROM ev WHERE region = 'cn' AND v = 'b'"),
+               "the new partition's rows come")
+    assert "copied public.ev" not in engine.stderr.split('msg="following"', 1)[1]
+    is_same(pipe)
+    # filled, then attached: all of the root is copied again
+    pipe.source.sql("CREATE TABLE ev_in (LIKE ev INCLUDING ALL);"
+                    " INSERT INTO ev_in SELECT g, 'in', 'old' FROM generate_series(1, 50) g;"
+                    " ALTER TABLE ev ATTACH PARTITION ev_in FOR VALUES IN ('in');"
+                    " UPDATE ev SET v = 'seen' WHERE region = 'in' AND id = 3")
+    wait_until(lambda: pipe.target.sql(ROWS) == pipe.source.sql(ROWS), "the attached rows come")
+    pipe.catch_up(engine)
+    pipe.source.sql("TRUNCATE ev")
+    pipe.catch_up(engine)
+    assert pipe.target.one("SELECT count(*) FROM ev") == 0
+    pipe.source.sql("INSERT INTO ev VALUES (1, 'cn', 'x'), (1, 'us', 'x')")
+    # emptied, then dropped; a TRUNCATE of the rest is one of the root
+    pipe.source.sql("DELETE FROM ev WHERE region = 'cn'; DROP TABLE ev_cn; TRUNCATE ev;"
+                    " INSERT INTO ev VALUES (2, 'us', 'y')")
+    pipe.catch_up(engine)
+    is_same(pipe)
+    engine.stop()
+
+
+def test_a_partition_detached_from_the_root(pipe):
+    pipe.source.sql(TREE)
+    pipe.target.sql(TARGETS["plain"])
+    pipe.copy(publish_via_root=True)
+    pipe.source.sql("ALTER TABLE ev DETACH PARTITION ev_us; INSERT INTO ev_us VALUES (1, 'us', 'n')")
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
+    is_same(pipe, "SELECT id, region, v FROM ev_us ORDER BY 1, 2")
+    pipe.source.sql("ALTER TABLE ev ATTACH PARTITION ev_us FOR VALUES IN ('us');"
+                    " DELETE FROM ev WHERE id % 2 = 0")
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
