@@ -85,6 +85,11 @@ bool check_is_fresh(const struct check *check)
     return !check_follows(check) || !check->is_known || check->pipeline.phase < KEEPER_TABLES;
 }
 
+bool check_is_routed(const struct check *check, const struct table *table)
+{
+    return check->settings->publish_via_root && table->is_partition;
+}
+
 const struct keeper_table *check_unfinished(const struct check *check, const struct table *table)
 {
     for (size_t i = 0; i < check->unfinished.count; i++)
@@ -222,12 +227,15 @@ static const struct step steps[] = {
     {"tables", check_patterns, TABLES | CREATION},
     {"partition", check_partitions, TABLES},
     {"replica_identity", check_identities, TABLES | FOLLOWS},
+    {"root_key", check_root_keys, SOURCE | TABLES | FOLLOWS},
     {"schema_privilege", check_schema_usage, SOURCE | TABLES | COPIES | CREATION},
     {"select_privilege", check_readable, SOURCE | TABLES | COPIES | CREATION},
     {"sequence_privilege", check_sequences, SOURCE | TABLES | COPIES | CREATION},
     {"row_security", check_row_security, SOURCE | TABLES | COPIES | CREATION},
     {"owner", check_owners, SOURCE | TABLES | FOLLOWS},
     {"target_rows", check_target_rows, TARGET | TABLES | THERE | COPIES | CREATION},
+    {"target_kind", check_target_kinds, TARGET | TABLES | CREATION},
+    {"target_required", check_target_required, TARGET | TABLES | THERE},
     {"target_table", check_target_tables, TARGET | TABLES | THERE | CREATION},
     {"publication_name", check_own_publication, SOURCE | TABLES | FOLLOWS},
     {"source_create_privilege", check_source_create, SOURCE | FOLLOWS | CREATION},

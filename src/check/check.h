@@ -68,6 +68,10 @@ void check_release(struct check *check); /* AUTO handler */
 /* Refuses tables whose UPDATEs would fail on the source once they are published. */
 bool check_identity(const struct table_list *tables, struct err *err);
 
+/* Whether the target's type holds every value of the source's, and writes it alike. Not for equal
+ * types. */
+bool check_is_wider(const struct column *column, const struct column *there);
+
 /* Whether servers of this version wait, when a slot exports its first snapshot, until the commits
  * it shows are complete. */
 bool check_has_snapshot_fix(int version);

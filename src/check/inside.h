@@ -32,6 +32,9 @@ bool check_is_fresh(const struct check *check);
 /* An engine of a pipeline of this name holds the slot. */
 bool check_is_streaming(const struct check *check);
 
+/* Whether its rows go to the table of its root (publish_via_root): the root stands for it. */
+bool check_is_routed(const struct check *check, const struct table *table);
+
 /* What an unfinished snapshot says of the table of that name; NULL: nothing. */
 const struct keeper_table *check_unfinished(const struct check *check, const struct table *table);
 
@@ -59,11 +62,15 @@ check_function check_replicates, check_readable, check_sequences, check_schema_u
     check_row_security;
 
 /* tables.c */
-check_function check_patterns, check_partitions, check_identities, check_keys, check_unlogged;
+check_function check_patterns, check_partitions, check_identities, check_root_keys, check_keys,
+    check_unlogged;
 
 /* target.c; the first one reads what the others need. */
 check_function check_target_catalog, check_target_rows, check_target_tables, check_target_rights,
     check_triggers;
+
+/* extras.c: what the target's tables have beyond the source's, or instead of them */
+check_function check_target_kinds, check_target_required;
 
 /* publications.c */
 check_function check_own_publication, check_other_publications;

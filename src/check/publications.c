@@ -169,8 +169,9 @@ bool check_own_publication(struct check *check, struct err *err)
     bool is_via_root = rows_bool(rows, 0, 1);
     if (is_via_root)
         check_error(check, "publication_via_root",
-                    str_fmt("publication \"%s\" publishes partitions as their root; trunkline "
-                            "follows them by themselves",
+                    str_fmt("publication \"%s\" publishes partitions as their root, and leaves "
+                            "their own TRUNCATEs out without a word; trunkline follows them by "
+                            "themselves, and publish_via_root brings them together on the target",
                             check->publication),
                     quote_sql("ALTER PUBLICATION %I SET (publish_via_partition_root = false)",
                               check->publication));

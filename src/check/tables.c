@@ -26,6 +26,45 @@ bool check_partitions(struct check *check, struct err *err)
     return true;
 }
 
+/* Of a leaf's own key another leaf may have an equal one; in the root's table both rows would be
+ * found by it. */
+static const char own_keys_sql[] =
+    "SELECT c.oid::pg_catalog.regclass, pg_catalog.pg_partition_root(c.oid)"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid"
+    "  AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'd' THEN i.indisprimary"
+    "      ELSE false END"
+    " LEFT JOIN pg_catalog.pg_index top"
+    "  ON top.indexrelid = pg_catalog.pg_partition_root(i.indexrelid)"
+    " WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'r' AND c.relispartition"
+    " AND c.relpersistence = 'p'"
+    " AND top.indrelid IS DISTINCT FROM pg_catalog.pg_partition_root(c.oid)::oid ORDER BY 1";
+
+bool check_root_keys(struct check *check, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(names_release) struct names names = {0};
+    AUTO(str_free) char *oids = check_oids(check);
+    const char *params[] = {oids};
+    if (!check->settings->publish_via_root)
+        return true;
+    if (!conn_query_params(check->source, own_keys_sql, 1, params, &rows, err))
+        return false;
+    for (int i = 0; i < rows_count(rows); i++) {
+        const char *leaf = rows_text(rows, i, 0);
+        AUTO(str_free) char *label = str_fmt("%s (in %s)", leaf, rows_text(rows, i, 1));
+        AUTO(str_free) char *sql = str_fmt("ALTER TABLE %s REPLICA IDENTITY FULL", leaf);
+        names_add(&names, label, sql);
+    }
+    if (names.count)
+        check_error(check, "root_key",
+                    str_fmt("with publish_via_root rows are told apart in their root's table, and "
+                            "these partitions have a key of their own, which may be twice in it: "
+                            "%s",
+                            names_end(&names)),
+                    str_fmt("%s; -- or give the root a primary key", buf_text(&names.sql)));
+    return true;
+}
+
 /* --- replica identity --- */
 
 static void names_add_table(struct names *names, const struct table *table)

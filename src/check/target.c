@@ -51,7 +51,8 @@ bool check_target_rows(struct check *check, struct err *err)
     for (size_t i = 0; i < check->tables.count; i++) {
         const struct table *table = &check->tables.items[i];
         bool is_filled = false;
-        if (!table_list_find(&check->target_tables, table->schema, table->name) ||
+        if (check_is_routed(check, table) ||
+            !table_list_find(&check->target_tables, table->schema, table->name) ||
             check_unfinished(check, table) || has_no_rows_to_come(check, table))
             continue;
         if (!has_rows(check, table, &is_filled, err))
@@ -83,6 +84,14 @@ static void compare_column(struct check *check, const struct table *table,
                             table->name, column->name),
                     quote_sql("ALTER TABLE %I.%I ADD COLUMN %I %s", table->schema, table->name,
                               column->name, column->type_full));
+    else if (found && check_is_wider(column, found))
+        check_warning(check, "target_wider",
+                      str_fmt("column \"%s\" of %s.%s is %s on the source, %s on the target: all "
+                              "changes travel as text, which is slower",
+                              column->name, table->schema, table->name, column->type_full,
+                              found->type_full),
+                      quote_sql("ALTER TABLE %I.%I ALTER COLUMN %I TYPE %s", table->schema,
+                                table->name, column->name, column->type_full));
     else if (found && strcmp(found->type_full, column->type_full) != 0)
         check_error(check, "target_type",
                     str_fmt("column \"%s\" of %s.%s is %s on the source, %s on the target",
@@ -99,6 +108,8 @@ bool check_target_tables(struct check *check, struct err *err UNUSED)
         const struct table *table = &check->tables.items[i];
         const struct table *there =
             table_list_find(&check->target_tables, table->schema, table->name);
+        if (check_is_routed(check, table))
+            continue;
         AUTO(str_free) char *label = table_label(table);
         const struct keeper_table *kept = check_unfinished(check, table);
         bool will_be_remade = kept && kept->is_ours;
@@ -131,7 +142,8 @@ static void there_init(struct there *there, const struct check *check, bool with
 {
     for (size_t i = 0; i < check->tables.count; i++) {
         const struct keeper_table *kept = check_unfinished(check, &check->tables.items[i]);
-        if (!with_remade && kept && kept->is_ours)
+        if ((!with_remade && kept && kept->is_ours) ||
+            check_is_routed(check, &check->tables.items[i]))
             continue;
         array_add(&there->schemas, check->tables.items[i].schema);
         array_add(&there->names, check->tables.items[i].name);
@@ -271,21 +283,27 @@ static bool check_user_triggers(struct check *check, const struct there *there, 
     const char *params[] = {there->params[0], there->params[1], is_off ? "{A,R}" : "{A,O}"};
     if (!conn_query_params(check->target,
                            OURS " SELECT o.oid::pg_catalog.regclass,"
-                                " pg_catalog.quote_ident(t.tgname)"
+                                " pg_catalog.quote_ident(t.tgname), 'trigger'"
                                 " FROM ours o JOIN pg_catalog.pg_trigger t ON t.tgrelid = o.oid"
                                 " WHERE NOT t.tgisinternal AND t.tgenabled::text = ANY ($3::text[])"
-                                " ORDER BY 1, 2",
+                                " UNION ALL SELECT o.oid::pg_catalog.regclass,"
+                                " pg_catalog.quote_ident(w.rulename), 'rule'"
+                                " FROM ours o JOIN pg_catalog.pg_rewrite w ON w.ev_class = o.oid"
+                                " WHERE o.relkind IN ('r', 'p')"
+                                " AND w.ev_enabled::text = ANY ($3::text[]) ORDER BY 1, 2",
                            3, params, &rows, err))
         return false;
     *count += rows_count(rows);
     for (int i = 0; i < rows_count(rows); i++) {
         const char *table = rows_text(rows, i, 0);
         const char *trigger = rows_text(rows, i, 1);
+        const char *kind = rows_text(rows, i, 2);
         (is_off ? check_warning : check_error)(
             check, is_off ? "always_trigger" : "target_trigger",
-            str_fmt("trigger %s of %s on the target %s: it acts a second time there", trigger,
+            str_fmt("%s %s of %s on the target %s: it acts a second time there", kind, trigger,
                     table, is_off ? "fires in the role replica too" : "is active"),
-            str_fmt("ALTER TABLE %s DISABLE TRIGGER %s", table, trigger));
+            str_fmt("ALTER TABLE %s DISABLE %s %s", table, kind[0] == 'r' ? "RULE" : "TRIGGER",
+                    trigger));
     }
     return true;
 }

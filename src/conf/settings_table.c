@@ -421,7 +421,7 @@ const struct setting settings_table[] = {
      .commands = COPIES | COMMAND_VERIFY,
      .help =
          "rows of partitions go to the target's table of their root's name, however that one is "
-         "partitioned"},
+         "partitioned; it cannot be switched off while a pipeline exists"},
     {.name = "sequence_sync_interval",
      .path = "stream.sequence_sync_interval",
      .type = SETTING_DURATION,

@@ -6,13 +6,14 @@
  * partition of a published table: what it held before it was published would never reach the
  * target. A table that was taken out of the publication and put back has missed changes: it counts
  * as one that has come. So does one of which only the INSERTs were published, once it has a replica
- * identity. */
+ * identity; and with publish_via_root one that was attached or detached (route.h). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "check/check.h"
 #include "pg/quote.h"
 #include "pipeline/engine.h"
 #include "pipeline/route.h"
@@ -175,6 +176,24 @@ static bool forget_gone(struct step *step, struct err *err)
            keeper_set_patterns(engine->keeper, &engine->ref, patterns, err);
 }
 
+/* Whether a column has another type there (a wider one): then the stream must carry text. */
+static bool has_other_types(const struct table *table, const struct table *to)
+{
+    for (size_t i = 0; to && i < table->column_count; i++) {
+        const struct column *column = table_column(to, table->columns[i].name);
+        if (column && strcmp(column->type_name, table->columns[i].type_name) != 0)
+            return true;
+    }
+    return false;
+}
+
+static void note_types(struct step *step)
+{
+    for (size_t i = 0; i < step->tables.count; i++)
+        if (has_other_types(&step->tables.items[i], goal_of(step, &step->tables.items[i])))
+            step->engine->wants_text = true;
+}
+
 static bool step_open(struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
@@ -187,6 +206,7 @@ static bool step_open(struct step *step, struct err *err)
         !keeper_tables(engine->keeper, &engine->ref, &step->kept, err) ||
         !publication_carries(step->source, names, &step->tables, &step->is_carried, err))
         return false;
+    note_types(step);
     step->is_late = flags_new(step);
     step->is_looked_at = flags_new(step);
     return true;
@@ -408,6 +428,20 @@ static bool find_late(struct step *step, struct err *err)
     return true;
 }
 
+/* The columns as they are recorded: where one's type on the target is neither the same nor wider,
+ * nothing, so that the stream refuses it. */
+static char *signature_for(const struct table *table, const struct table *to)
+{
+    for (size_t i = 0; i < table->column_count; i++) {
+        const struct column *column = &table->columns[i];
+        const struct column *there = to ? table_column(to, column->name) : NULL;
+        if (!there ||
+            (strcmp(column->type_full, there->type_full) != 0 && !check_is_wider(column, there)))
+            return str_dup("");
+    }
+    return table_signature(table);
+}
+
 /* Of those that were published all along nothing of their stream is skipped: L is 0. Their columns
  * are compared with the target's. */
 static bool record_followed(const struct step *step, struct err *err)
@@ -417,6 +451,7 @@ static bool record_followed(const struct step *step, struct err *err)
     for (size_t i = 0; i < step->tables.count; i++) {
         const struct table *table = &step->tables.items[i];
         const struct table *to = goal_of(step, table);
+        AUTO(str_free) char *signature = signature_for(table, to);
         struct keeper_table plan = {
             .oid = table->oid,
             .target_oid = to ? to->oid : 0,
@@ -424,7 +459,7 @@ static bool record_followed(const struct step *step, struct err *err)
             .name = table->name,
             .snapshot = step->is_looked_at[i] ? step->snapshot : (char[]){"1:1:"},
             .end_lsn = step->is_looked_at[i] ? step->end_lsn : 0,
-            .signature = (char[]){""},
+            .signature = signature,
             .is_insert_only = engine_is_insert_only(&step->tables, table),
         };
         if (!is_new(step, i) || step->is_late[i])

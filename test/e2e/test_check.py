@@ -128,6 +128,18 @@ FOUND = [
     ("target_rows", "error", None, "", TABLE, {}),
     ("target_column", "error", "target", "", "CREATE TABLE t (id int PRIMARY KEY)", {}),
     ("target_type", "error", "target", "", "CREATE TABLE t (id int PRIMARY KEY, v varchar(3))", {}),
+    ("target_wider", "warning", "target", "", "CREATE TABLE t (id bigint PRIMARY KEY, v text)", {}),
+    ("target_kind", "error", "target", "", "CREATE VIEW t AS SELECT 1 AS id", {}),
+    ("target_required", "error", "target", "",
+     "CREATE TABLE t (id int PRIMARY KEY, v text, \"W\" int NOT NULL)", {}),
+    ("root_key", "error", "source",
+     "CREATE TABLE p (k int, v int) PARTITION BY LIST (k);"
+     "CREATE TABLE p_leaf PARTITION OF p DEFAULT; ALTER TABLE p_leaf ADD PRIMARY KEY (v)", "",
+     {"publish_via_root": True}),
+    ("target_column", "error", "target",
+     "CREATE TABLE p (k int PRIMARY KEY, v int) PARTITION BY LIST (k);"
+     "CREATE TABLE p_leaf PARTITION OF p DEFAULT", "CREATE TABLE p (k int PRIMARY KEY)",
+     {"publish_via_root": True}),
     ("target_privilege", "error", "target", "",
      TABLE.split(";")[0] + "; ALTER TABLE t OWNER TO postgres", {}),
     ("target_table", "error", None, "", "", {"mode": "replication"}),
@@ -201,7 +213,7 @@ def test_all_at_once_and_nothing_is_changed(pipe):
     sides = {case[0]: case[2] for case in FOUND if case[0] != "timeout"}
     cases = [case for case in FOUND if not case[5] and case[0] not in (
         "target_rows", "target_column", "target_type", "publication", "target_privilege",
-        "extension_missing")]
+        "extension_missing", "target_wider", "target_kind", "target_required")]
     pipe.source.sql(TABLE)
     made = set()
     for code, _, _, source, target, _ in cases:

@@ -1,6 +1,8 @@
 """Partitions: leaf by leaf, and into their root's table (publish_via_root)."""
 import pytest
+from psycopg import errors
 
+from harness.load import load
 from harness.program import CONFIGURATION, FAILED
 from harness.wait import wait_until
 
@@ -178,3 +180,114 @@ def test_a_partition_detached_from_the_root(pipe):
                     " DELETE FROM ev WHERE id % 2 = 0")
     pipe.copy(publish_via_root=True)
     is_same(pipe)
+
+
+def change_tree(session, rng):
+    """One statement on the tree; now and then, all of it goes."""
+    i, region = rng.randrange(1, 1000), rng.choice(["de", "fr", "us", "jp", "br"])
+    statement = rng.choice([
+        "INSERT INTO ev VALUES (%(i)s, %(r)s, 'w') ON CONFLICT DO NOTHING",
+        "INSERT INTO ev VALUES (%(i)s, %(r)s, 'w') ON CONFLICT DO NOTHING",
+        "UPDATE ev SET region = %(r)s WHERE id = %(i)s AND NOT EXISTS"
+        " (SELECT FROM ev WHERE id = %(i)s AND region = %(r)s)"
+        " AND region = (SELECT min(region) FROM ev WHERE id = %(i)s)",
+        "UPDATE ev SET v = v || '.' WHERE id = %(i)s", "DELETE FROM ev WHERE id = %(i)s"])
+    if rng.randrange(400) == 0:
+        statement = "TRUNCATE ev"
+    try:
+        session.execute(statement, {"i": i, "r": region})
+    except (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure):
+        pass
+
+
+@pytest.mark.parametrize("shape", ["plain", pytest.param("hash", marks=pytest.mark.long)])
+def test_into_the_root_under_load(pipe, shape):
+    """Copied, killed, copied on and followed while rows move and the root is truncated."""
+    pipe.source.sql(TREE)
+    pipe.target.sql(TARGETS[shape])
+    with load(pipe.source, change_tree, sessions=3, seed=4) as running:
+        for fault in ("part.committed=kill@3", "copy.rows_done=kill", "group.commit=kill@5"):
+            engine = pipe.start(publish_via_root=True, fault=fault)
+            wait_until(lambda e=engine: e.code is not None, "it is killed")
+            assert engine.code == -9
+        running.wait_steps(50)
+        engine = pipe.follow(publish_via_root=True)
+        running.wait_steps(200)
+    pipe.catch_up(engine)
+    is_same(pipe)
+    engine.stop()
+
+
+def test_finished_roots_are_not_copied_again(pipe):
+    """Killed in mid-copy: the root whose leaves are all there stays, the other starts again."""
+    pipe.source.sql(TREE + """
+        CREATE TABLE two (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+        CREATE TABLE two_a PARTITION OF two FOR VALUES FROM (0) TO (5);
+        CREATE TABLE two_b PARTITION OF two FOR VALUES FROM (5) TO (10);
+        INSERT INTO two SELECT g, repeat('x', 5000) FROM generate_series(0, 9) g""")
+    pipe.source.sql("ANALYZE")
+    pipe.target.sql(TARGETS["hash"] + "; CREATE TABLE two (id int PRIMARY KEY, v text)")
+    pipe.start(publish_via_root=True, copiers=1, fault="part.committed=kill@4").ends(-9)
+    done = {name for name, in pipe.target.admin("SELECT t.table_name FROM trunkline.tables t JOIN"
+                                                " trunkline.parts USING (slot, source_oid)")}
+    assert len(done) == 4
+    before = dict(pipe.target.sql("SELECT id, xmin::text FROM two"))
+    engine = pipe.follow(publish_via_root=True)
+    is_same(pipe)
+    is_same(pipe, "SELECT * FROM two ORDER BY id")
+    if {"two_a", "two_b"} <= done:
+        assert dict(pipe.target.sql("SELECT id, xmin::text FROM two")) == before
+    for leaf in done & {"ev_eu_1", "ev_eu_2a", "ev_eu_2b", "ev_us", "ev_rest"}:
+        assert f"copied public.{leaf}:" in engine.stderr
+    engine.stop()
+
+
+@pytest.mark.proves("Partitions and inheritance", "publish_via_root: partitions without a key "
+                    "(REPLICA IDENTITY FULL)", copied=True, followed=True, verified=True)
+def test_into_the_root_without_a_key(pipe):
+    pipe.source.sql("""
+        CREATE TABLE log (k int, v text) PARTITION BY LIST (k);
+        CREATE TABLE log_1 PARTITION OF log FOR VALUES IN (1);
+        CREATE TABLE log_2 PARTITION OF log DEFAULT;
+        ALTER TABLE log_1 REPLICA IDENTITY FULL; ALTER TABLE log_2 REPLICA IDENTITY FULL;
+        INSERT INTO log SELECT g % 3, 'same' FROM generate_series(1, 12) g""")
+    pipe.target.sql("CREATE TABLE log (v text, k int)")
+    query = "SELECT k, v FROM log ORDER BY 1, 2"
+    engine = pipe.follow(publish_via_root=True)
+    is_same(pipe, query)
+    pipe.source.sql("UPDATE log SET v = 'x' WHERE ctid = (SELECT min(ctid) FROM log_1) AND"
+                    " tableoid = 'log_1'::regclass; UPDATE log SET k = 2 WHERE k = 1 AND v = 'x';"
+                    " DELETE FROM log WHERE tableoid = 'log_2'::regclass AND ctid = '(0,1)'")
+    pipe.catch_up(engine)
+    is_same(pipe, query)
+    pipe.source.sql("TRUNCATE log_1")
+    engine.ends(CONFIGURATION)
+    pipe.source.admin(engine.stderr.split("copied again: ")[1].split(", on the source")[0]
+                      .replace('\\"', '"'))
+    pipe.copy(publish_via_root=True)
+    is_same(pipe, query)
+    assert pipe.verify(publish_via_root=True).code == 0
+
+
+def test_switched_on_and_off(pipe):
+    pipe.source.sql(TREE)
+    pipe.copy()
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
+    pipe.source.sql(CHANGES)
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
+    ended = pipe.run()
+    assert ended.code == CONFIGURATION and "publish_via_root was set" in ended.stderr
+
+
+def test_a_snapshot_into_the_root(pipe):
+    """And one that is killed starts from nothing."""
+    pipe.source.sql(TREE)
+    pipe.target.sql(TARGETS["hash"])
+    urls = {**pipe.urls(), "publish_via_root": True, "copiers": 1}
+    ended = pipe.command("snapshot", **urls, environment={"TRUNKLINE_FAULT": "part.committed=kill@3"})
+    assert ended.code == -9 and pipe.target.one("SELECT count(*) FROM ev") > 0
+    assert pipe.command("snapshot", **urls).code == 0
+    is_same(pipe)
+    assert pipe.target.one("SELECT count(*) FROM pg_class WHERE relname = 'ev_us'") == 0
