@@ -42,6 +42,16 @@ static bool has_no_rows_to_come(const struct check *check, const struct table *t
     return selection_is_schema_only(&check->selection, &names);
 }
 
+/* A snapshot that was killed was filling it; one root by the names of its partitions. */
+static bool is_unfinished(const struct check *check, const struct table *table,
+                          const struct table *there)
+{
+    for (size_t i = 0; i < check->unfinished.count; i++)
+        if (check->unfinished.items[i].target_oid == there->oid)
+            return true;
+    return check_unfinished(check, table) != NULL;
+}
+
 bool check_target_rows(struct check *check, struct err *err)
 {
     AUTO(names_release) struct names names = {0};
@@ -50,10 +60,11 @@ bool check_target_rows(struct check *check, struct err *err)
         return true;
     for (size_t i = 0; i < check->tables.count; i++) {
         const struct table *table = &check->tables.items[i];
+        const struct table *there =
+            table_list_find(&check->target_tables, table->schema, table->name);
         bool is_filled = false;
-        if (check_is_routed(check, table) ||
-            !table_list_find(&check->target_tables, table->schema, table->name) ||
-            check_unfinished(check, table) || has_no_rows_to_come(check, table))
+        if (check_is_routed(check, table) || !there || is_unfinished(check, table, there) ||
+            has_no_rows_to_come(check, table))
             continue;
         if (!has_rows(check, table, &is_filled, err))
             return false;
