@@ -1,8 +1,9 @@
 /* Which types travel in binary. Binary is unsafe for (DESIGN 3): types without send or receive
- * function; reg* types, whose binary form is an OID of the other server; oidvector and int2vector,
- * which do not read their own empty form; tsquery, whose operands lie in another order when they
- * have come in binary (a row without a key is found by its bytes); interval from 17 and later to 16
- * and earlier; and whatever contains one of them (array, composite, domain, range). */
+ * function; reg* types, whose binary form is an OID of the other server; oidvector, int2vector and
+ * (since 14.23, 16.15, 17.11, 18.6) tsquery, which do not read their own empty form; tsquery also
+ * because its operands lie in another order when they have come in binary (a row without a key is
+ * found by its bytes); interval from 17 and later to 16 and earlier; and whatever contains one of
+ * them (array, composite, domain, range). */
 #pragma once
 
 #include <stdbool.h>

@@ -5,6 +5,7 @@ import pytest
 from psycopg import sql
 
 from harness import values
+from harness.program import FAILED
 
 
 def prove(types):
@@ -50,6 +51,7 @@ def prove_values(pipe, types, is_binary):
     assert verified.code == 0, verified.stdout + verified.stderr
 
 
+@pytest.mark.matrix
 @prove(values.binary_types())
 def test_values_in_binary_form(pipe):
     prove_values(pipe, values.binary_types(), is_binary=True)
@@ -58,3 +60,22 @@ def test_values_in_binary_form(pipe):
 @prove(values.text_types())
 def test_values_in_text_form(pipe):
     prove_values(pipe, values.text_types(), is_binary=False)
+
+
+@pytest.mark.matrix
+@pytest.mark.versions(source=(17, 99))
+@pytest.mark.proves("Types", "interval: infinity (from 17)", followed=True, verified=True,
+                    copied="yes; to 16 and earlier an error names the row")
+def test_infinite_intervals(pipe):
+    """Their binary form is a number of months before 17: silently another value."""
+    pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, v interval, a interval[]);"
+                    "INSERT INTO t VALUES (1, 'infinity', '{-infinity}'), (2, '-infinity', '{1 day}')")
+    if pipe.target.cluster.major < 17:
+        ended = pipe.run(until="now")
+        assert ended.code == FAILED and "the row at ctid (0,1) (id = 1)" in ended.stderr
+        return
+    engine = pipe.follow()
+    pipe.source.sql("INSERT INTO t SELECT id + 10, v, a FROM t; UPDATE t SET v = -v WHERE id = 1")
+    pipe.catch_up(engine)
+    engine.stop()
+    pipe.is_verified()
