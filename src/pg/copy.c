@@ -3,6 +3,8 @@
 
 #include "pg/libpq.h"
 
+enum { PIECE_BYTES = 256 * 1024 };
+
 static bool begin(struct conn *conn, const char *sql, ExecStatusType expected, struct err *err)
 {
     PGresult *result = NULL;
@@ -74,13 +76,24 @@ bool copy_in_begin(struct conn *conn, const char *sql, struct err *err)
     return begin(conn, sql, PGRES_COPY_IN, err);
 }
 
-bool copy_in_write(struct conn *conn, const char *data, size_t len, struct err *err)
+static bool write_piece(struct conn *conn, const char *data, size_t len, struct err *err)
 {
     int sent = 0;
     while ((sent = PQputCopyData(conn->pg, data, (int)len)) == 0)
         if (!conn_wait(conn, -1, -1, err))
             return false;
     return sent > 0 ? conn_flush(conn, err) : conn_fail(conn, NULL, err);
+}
+
+/* In pieces: libpq would keep a huge row until it is sent. */
+bool copy_in_write(struct conn *conn, const char *data, size_t len, struct err *err)
+{
+    for (size_t at = 0, piece; at < len; at += piece) {
+        piece = MIN_OF(len - at, (size_t)PIECE_BYTES);
+        if (!write_piece(conn, data + at, piece, err))
+            return false;
+    }
+    return true;
 }
 
 bool copy_in_end(struct conn *conn, int64_t *ret_rows, struct err *err)

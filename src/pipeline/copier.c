@@ -44,17 +44,30 @@ struct copier {
     int64_t read;    /* rows of the part that have come */
 };
 
-static bool write_gathered(struct copier *copier, struct err *err)
+static bool write_rows(struct copier *copier, const char *data, size_t len, struct err *err)
 {
     struct engine *engine = copier->crew->engine;
+    metrics_add(engine->metrics, METRIC_COPIED_BYTES, len);
+    return rate_spend(copier->crew->rate, len, engine->hard, err) &&
+           copier->target->ops->part_rows(copier->target, data, len, err);
+}
+
+static bool write_gathered(struct copier *copier, struct err *err)
+{
     if (copier->rows.len == 0)
         return true;
-    metrics_add(engine->metrics, METRIC_COPIED_BYTES, copier->rows.len);
-    bool is_good =
-        rate_spend(copier->crew->rate, copier->rows.len, engine->hard, err) &&
-        copier->target->ops->part_rows(copier->target, copier->rows.data, copier->rows.len, err);
+    bool is_good = write_rows(copier, copier->rows.data, copier->rows.len, err);
     buf_reset(&copier->rows);
     return is_good;
+}
+
+/* A large row goes as it came. */
+static bool take_row(struct copier *copier, const char *data, size_t len, struct err *err)
+{
+    if (len >= WRITE_BYTES)
+        return write_gathered(copier, err) && write_rows(copier, data, len, err);
+    buf_add(&copier->rows, data, len);
+    return copier->rows.len < WRITE_BYTES || write_gathered(copier, err);
 }
 
 static bool move_rows(struct copier *copier, struct err *err)
@@ -66,8 +79,7 @@ static bool move_rows(struct copier *copier, struct err *err)
         return false;
     while (data) {
         copier->read++;
-        buf_add(&copier->rows, data, len);
-        if (copier->rows.len >= WRITE_BYTES && !write_gathered(copier, err))
+        if (!take_row(copier, data, len, err))
             return false;
         if (!copy_out_next(copier->source, &data, &len, err))
             return false;

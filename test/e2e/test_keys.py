@@ -31,6 +31,12 @@ CASES = {
         """, """
         UPDATE {0} SET i = '30 days' WHERE k = 'a'; UPDATE {0} SET j = '1.00' WHERE k = 'a';
         UPDATE {0} SET v = 2; UPDATE {0} SET k = 'b' WHERE k = 'b'; DELETE FROM {0} WHERE k = 'b'"""),
+    "domain": ("default: a domain with NOT NULL", """
+        CREATE DOMAIN given AS text NOT NULL DEFAULT '' CHECK (length(VALUE) < 9);
+        CREATE TABLE {0} (k given PRIMARY KEY, v given, n int);
+        INSERT INTO {0} VALUES ('', '', 1), ('x', 'y', 1)""", """
+        UPDATE {0} SET n = 2 WHERE k = ''; UPDATE {0} SET k = 'z', v = DEFAULT WHERE k = 'x';
+        DELETE FROM {0} WHERE k = ''; INSERT INTO {0} VALUES (E'\t', E'\n', 3)"""),
     "several": ("default: columns in another order than the table's", """
         CREATE TABLE {0} (v int, c text, gone int, b int, a numeric, PRIMARY KEY (a, c, b));
         ALTER TABLE {0} DROP gone;

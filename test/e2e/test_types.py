@@ -1,7 +1,13 @@
 """Types alone in a table, large values. Every type's values: test_values.py."""
+import pathlib
+import re
+
 import pytest
 
 from harness import values
+from harness.slices import LONG
+
+BASE = 40 << 20  # of the engine without rows, in bytes
 
 
 @pytest.mark.parametrize("kind, value", [
@@ -61,3 +67,31 @@ def test_rows_of_a_megabyte(pipe):
     pipe.is_equal()
     engine.stop()
     pipe.is_verified()
+
+
+def peak(process):
+    """The greatest resident size so far, in bytes."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+
+@pytest.mark.proves("Types", "values of 100 MB, in bounded memory", copied=True, followed=True)
+@pytest.mark.parametrize("size", [16 << 20, pytest.param(100 << 20, marks=LONG)])
+def test_huge_values_in_bounded_memory(pipe, size):
+    """The engine holds a few times one row, not all of them: libpq's buffers and one copy while it
+    copies, also the batch and what is sent while it follows."""
+    pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, v bytea);"
+                    " ALTER TABLE t ALTER v SET STORAGE EXTERNAL")
+    insert = (f"INSERT INTO t SELECT g, decode(repeat(md5(g::text), {size // 16}), 'hex')"
+              " FROM generate_series({}, {}) g")
+    pipe.source.sql(insert.format(1, 6))
+    engine = pipe.follow(copiers=1)
+    assert peak(engine) < BASE + 3 * size
+    pipe.source.sql(insert.format(7, 12))
+    pipe.source.sql("UPDATE t SET id = -id WHERE id = 1")
+    pipe.catch_up(engine)
+    print(f"{peak(engine) >> 20} MiB")
+    assert peak(engine) < BASE + 6 * size
+    engine.stop()
+    digest = "SELECT id, length(v), md5(v) FROM t ORDER BY id"
+    assert pipe.target.sql(digest) == pipe.source.sql(digest)

@@ -193,7 +193,7 @@ TYPES = [
         " '\"a b\"=>\"1\", c=>NULL')", "ROW(NULL, NULL, NULL)"),
     raw("row type of a table", "reft", "ROW(7, 'x')", "ROW(NULL, NULL)", key=True),
     make("domain with a CHECK", "positive", "1", "2147483647", key=True),
-    make("domain with NOT NULL and a default", "given", "", "x\\t'\"", key=True),
+    make("arrays of a domain with NOT NULL", "given[]", '{"",x}', "{}", key=True),
     make("domain over a domain", "deep", "1", "999999", key=True),
     make("domain over an array", "numbers", "{1,2}", "{}", "[5:6]={1,NULL}", key=True),
     raw("domain over a composite", "couple", "ROW(1, 'happy', NULL, NULL)", key=True),
