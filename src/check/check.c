@@ -216,6 +216,7 @@ static const struct step steps[] = {
     {"replication_connection", check_replication, SOURCE},
     {"same_database", check_same, SOURCE | TARGET},
     {"keeper", check_keeper, TARGET},
+    {"unfinished_snapshot", check_resumable, TARGET},
     {"slot_in_use", check_slot_use, SOURCE | FOLLOWS},
     {"init", check_init, SOURCE | FOLLOWS},
     {"bound", check_bound, SOURCE | TARGET | FOLLOWS},

@@ -72,6 +72,10 @@ bool check_identity(const struct table_list *tables, struct err *err);
  * types. */
 bool check_is_wider(const struct column *column, const struct column *there);
 
+/* Refuses to go on with a snapshot as a pipeline, or the other way round (ERR_CONFIG). */
+bool check_purpose(const struct keeper_pipeline *kept, const struct settings *settings,
+                   struct err *err);
+
 /* Whether servers of this version wait, when a slot exports its first snapshot, until the commits
  * it shows are complete. */
 bool check_has_snapshot_fix(int version);

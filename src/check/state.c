@@ -20,6 +20,31 @@ static bool differs(const char *what, const char *kept, const char *now, struct 
     return err_hint(err, "use another target database, or remove that pipeline with tear-down");
 }
 
+static bool refuse_snapshot(const struct keeper_pipeline *kept, const struct settings *settings,
+                            struct err *err)
+{
+    (void)err_set(err, ERR_CONFIG,
+                  "the target holds an unfinished snapshot --resumable; its slot \"%s\" holds back "
+                  "WAL on the source",
+                  kept->slot);
+    return err_hint(err,
+                    "finish it: %s snapshot --resumable --slot %s; or give it up: tear-down "
+                    "removes slot and record, then empty the target's tables",
+                    settings->program, kept->slot);
+}
+
+bool check_purpose(const struct keeper_pipeline *kept, const struct settings *settings,
+                   struct err *err)
+{
+    if (kept->is_snapshot == settings->resumable)
+        return true;
+    if (kept->is_snapshot)
+        return refuse_snapshot(kept, settings, err);
+    (void)err_set(err, ERR_CONFIG, "the target is followed by the pipeline of slot \"%s\"",
+                  kept->slot);
+    return err_hint(err, "name another target database for the snapshot");
+}
+
 static bool check_pipeline(const struct check *check, struct err *err)
 {
     const struct keeper_pipeline *kept = &check->pipeline;
@@ -36,7 +61,7 @@ static bool check_pipeline(const struct check *check, struct err *err)
         return err_hint(err, "the source was restored from an older state: remove the pipeline "
                              "with tear-down, empty the target and copy again");
     }
-    return true;
+    return check_purpose(kept, check->settings, err);
 }
 
 /* A snapshot of the same source starts again from nothing; another's tables are not its own. */
@@ -74,6 +99,24 @@ bool check_keeper(struct check *check, struct err *err)
     /* Another's says nothing of what ours would have to create. */
     check->is_known = check_follows(check) ? check_pipeline(check, err) : check_record(check, err);
     return check->is_known;
+}
+
+/* A snapshot has a record of its own; one that was begun with a slot has it where pipelines have.
+ */
+bool check_resumable(struct check *check, struct err *err)
+{
+    AUTO(keeper_pipeline_release) struct keeper_pipeline kept = {0};
+    const char *schema = check->settings->keeper_schema;
+    bool is_found = false;
+    int version = 0;
+    if (check_follows(check))
+        return true;
+    if (!keeper_look(check->target, schema, &version, err))
+        return false;
+    if (version != KEEPER_VERSION)
+        return true;
+    return keeper_load(check->target, schema, &is_found, &kept, err) &&
+           (!is_found || !kept.is_snapshot || refuse_snapshot(&kept, check->settings, err));
 }
 
 /* --- the slot --- */

@@ -110,12 +110,28 @@ bool check_identity(const struct table_list *tables, struct err *err)
     return err_hint(err, "%s", hint);
 }
 
+/* A stream without their UPDATEs cannot lead from one snapshot to the next. */
+static void refuse_resumable(struct check *check, struct names *names)
+{
+    check_error(check, "replica_identity",
+                str_fmt("tables without a usable replica identity: %s. The stream, which a copy "
+                        "that goes on needs, does not carry their UPDATEs and DELETEs",
+                        names_end(names)),
+                str_fmt("%s; -- or give them a primary key, or leave out --resumable, or those "
+                        "tables with --excluded-tables",
+                        buf_text(&names->sql)));
+}
+
 bool check_identities(struct check *check, struct err *err UNUSED)
 {
     AUTO(names_release) struct names names = {0};
     add_without_identity(&check->tables, &names);
     if (!names.count)
         return true;
+    if (check->settings->resumable) {
+        refuse_resumable(check, &names);
+        return true;
+    }
     switch (check->settings->tables_without_identity) {
     case WITHOUT_IDENTITY_ERROR:
         check_error(check, "replica_identity", refusal_text(&names), refusal_hint(&names));
@@ -200,6 +216,25 @@ bool check_keys(struct check *check, struct err *err)
     return true;
 }
 
+static void say_unlogged(struct check *check, const struct names *names, const char *text)
+{
+    if (check->settings->resumable)
+        check_error(check, "unlogged",
+                    str_fmt("unlogged tables: %s. Their changes are not in the WAL: between two "
+                            "snapshots of a copy that goes on they would be lost",
+                            text),
+                    str_fmt("%s; -- or leave out --resumable, or those tables with "
+                            "--excluded-tables",
+                            buf_text(&names->sql)));
+    else
+        check_warning(
+            check, "unlogged",
+            str_fmt("unlogged tables: %s. Their rows are copied, their changes are not in "
+                    "the WAL",
+                    text),
+            str_dup(buf_text(&names->sql)));
+}
+
 bool check_unlogged(struct check *check, struct err *err UNUSED)
 {
     AUTO(names_release) struct names names = {0};
@@ -213,11 +248,6 @@ bool check_unlogged(struct check *check, struct err *err UNUSED)
         names_add(&names, label, sql);
     }
     if (names.count)
-        check_warning(
-            check, "unlogged",
-            str_fmt("unlogged tables: %s. Their rows are copied, their changes are not in "
-                    "the WAL",
-                    names_end(&names)),
-            str_dup(buf_text(&names.sql)));
+        say_unlogged(check, &names, names_end(&names));
     return true;
 }

@@ -47,7 +47,8 @@ const struct command_row command_table[] = {
      .summary = "copy a database once and leave nothing behind",
      .text = "Copies schema and rows as they are at one moment. Needs SELECT on the source and\n"
              "no init, and makes nothing there. A snapshot that did not end is started again\n"
-             "from nothing."},
+             "from nothing; with --resumable it goes on: until its end it holds a slot on the\n"
+             "source then, as run does, and needs what run needs."},
     {.name = "tear-down",
      .also = "destroy",
      .run = cmd_tear_down,

@@ -154,6 +154,17 @@ static void derive_part_size(struct reader *r)
     origin_set(r->s, setting_index("batch_page_size"), str_fmt("derived from %s", bytes->name));
 }
 
+/* A copy that holds a slot is one that is followed, up to its own end. */
+static void derive_resumable(struct reader *r)
+{
+    struct settings *s = r->s;
+    s->resumable = s->resumable && s->mode == MODE_SNAPSHOT;
+    if (!s->resumable)
+        return;
+    s->mode = MODE_SNAPSHOT_AND_REPLICATION;
+    origin_set(s, setting_index("mode"), str_dup("derived from resumable"));
+}
+
 void derive_settings(struct reader *r)
 {
     derive_content(r);
@@ -166,4 +177,5 @@ void derive_settings(struct reader *r)
         r->s->mode = MODE_SNAPSHOT;
         origin_set(r->s, setting_index("mode"), str_dup("command snapshot"));
     }
+    derive_resumable(r);
 }

@@ -77,7 +77,8 @@ struct settings {
     bool no_privileges;
     bool large_objects;
     bool no_refresh;
-    bool resumable; /* snapshot: a slot is held until its end */
+    bool resumable; /* copies once, with a slot held until its end: mode is then
+                       MODE_SNAPSHOT_AND_REPLICATION. False in any other mode */
     bool reset;     /* empty the target's tables first */
     bool yes;       /* do not ask */
     bool running;   /* status: an engine must hold the lock */

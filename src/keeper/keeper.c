@@ -76,7 +76,7 @@ bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
     char *sql =
         quote_sql("SELECT p.slot, p.publication, p.system_id, p.database, p.timeline, p.epoch,"
                   " p.phase, p.schema_snapshot, p.schema_lsn, p.patterns, o.lsn, p.source_id,"
-                  " p.waits_for, p.consistent_from, p.fresh_at"
+                  " p.waits_for, p.consistent_from, p.fresh_at, p.is_snapshot"
                   " FROM %I.pipeline p LEFT JOIN %I.position o USING (slot)",
                   schema, schema);
     if (!conn_query(conn, sql, &rows, err))
@@ -102,6 +102,7 @@ bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
         .waits_for = str_dup(rows_text(rows, 0, 12)),
         .consistent_from = rows_lsn(rows, 0, 13),
         .fresh_at = str_dup(rows_text(rows, 0, 14)),
+        .is_snapshot = rows_bool(rows, 0, 15),
     };
     return true;
 }
@@ -111,11 +112,12 @@ bool keeper_create(struct conn *conn, const char *schema, const struct keeper_pi
 {
     return conn_execf(conn, err,
                       "INSERT INTO %I.pipeline (slot, publication, system_id, database,"
-                      " timeline, phase, patterns, source_id, program)"
-                      " VALUES (%L, %L, %L, %L, %l, 'created', %L, %L, %L)",
+                      " timeline, phase, patterns, source_id, program, is_snapshot)"
+                      " VALUES (%L, %L, %L, %L, %l, 'created', %L, %L, %L, %L)",
                       schema, pipeline->slot, pipeline->publication, pipeline->system_id,
                       pipeline->database, (int64_t)pipeline->timeline, pipeline->patterns,
-                      pipeline->source_id, "trunkline " TRUNKLINE_VERSION) ||
+                      pipeline->source_id, "trunkline " TRUNKLINE_VERSION,
+                      pipeline->is_snapshot ? "true" : "false") ||
            err_wrap(err, "could not record the pipeline");
 }
 

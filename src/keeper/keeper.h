@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "pg/conn.h"
 
-enum { KEEPER_VERSION = 4 };
+enum { KEEPER_VERSION = 5 };
 
 /* Whose state: the schema and the pipeline's slot. Texts are borrowed. */
 struct keeper_ref {
@@ -47,6 +47,7 @@ struct keeper_pipeline {
     char *waits_for; /* what the engine waits for just now, NULL: nothing */
     uint64_t position;
     uint64_t consistent_from; /* the target is a state of the source from here on; 0: not yet */
+    bool is_snapshot;         /* a copy that is not followed: gone when it is complete */
     char *fresh_at; /* the source's clock when the position was last its end; NULL: not known */
 };
 

@@ -56,6 +56,7 @@ static const char *const migrations[KEEPER_VERSION] = {
     " slot text NOT NULL REFERENCES pipeline ON DELETE CASCADE,"
     " oid oid NOT NULL,"
     " PRIMARY KEY (slot, oid));",
+    "ALTER TABLE pipeline ADD COLUMN is_snapshot boolean NOT NULL DEFAULT false;",
 };
 
 bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists, struct err *err)

@@ -592,6 +592,7 @@ static bool acts_twice(struct engine *engine, bool *ret_acts, struct err *err)
     struct err why = {0}, ignored = {0};
     *ret_acts = false;
     if (engine->settings->disable_triggers != TRIGGERS_AUTO ||
+        engine->settings->resumable || /* nothing will be applied any more */
         conn_exec(engine->keeper, "BEGIN; SET LOCAL session_replication_role = replica; ROLLBACK",
                   &why))
         return true;

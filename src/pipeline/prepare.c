@@ -9,12 +9,14 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "check/check.h"
 #include "keeper/source_keeper.h"
 #include "pg/lsn.h"
 #include "pg/quote.h"
 #include "pg/replication.h"
 #include "pipeline/engine.h"
 #include "pipeline/hold.h"
+#include "pipeline/resumable.h"
 #include "source/publication.h"
 #include "source/slot.h"
 
@@ -233,9 +235,25 @@ static bool refuse_forgotten(const struct engine *engine, struct err *err)
                          "pipeline with tear-down and run init");
 }
 
-/* Before anything is recorded: a second start must not find it and go on. */
-static bool may_begin(struct engine *engine, const struct source_pipeline *init, struct err *err)
+/* A snapshot removes its slot at its end, and must not have taken somebody's. */
+static bool refuse_taken(struct engine *engine, struct conn *source,
+                         const struct source_pipeline *init, struct err *err)
 {
+    AUTO(slot_state_release) struct slot_state slot = {0};
+    if (!slot_look(source, engine->slot, &slot, err))
+        return false;
+    if (!slot.exists && !init->slot)
+        return true;
+    (void)err_set(err, ERR_CONFIG, "slot \"%s\" exists already", engine->slot);
+    return err_hint(err, "name another one for the snapshot with --slot");
+}
+
+/* Before anything is recorded: a second start must not find it and go on. */
+static bool may_begin(struct engine *engine, struct conn *source,
+                      const struct source_pipeline *init, struct err *err)
+{
+    if (engine->settings->resumable)
+        return refuse_taken(engine, source, init, err);
     if (!init->target)
         return true;
     AUTO(str_free) char *target = target_name(engine, err);
@@ -379,6 +397,7 @@ static bool record(struct engine *engine, const struct source_pipeline *init, st
         .timeline = engine->timeline,
         .patterns = patterns,
         .source_id = init->id,
+        .is_snapshot = engine->settings->resumable,
     };
     return keeper_create(engine->keeper, engine->ref.schema, &pipeline, err) &&
            fault_point("keeper.created", err) && load(engine, &is_found, err);
@@ -395,14 +414,19 @@ bool engine_prepare(struct engine *engine, struct err *err)
         !find_init(engine, source, &init, err))
         return false;
     bool was_known = is_known;
-    if (!was_known && !may_begin(engine, &init, err))
+    if (was_known ? !check_purpose(&engine->pipeline, engine->settings, err)
+                  : !may_begin(engine, source, &init, err))
         return false;
     if ((!was_known && !record(engine, &init, err)) || !claim(engine, source, &init, err))
         return false;
     if (engine->pipeline.phase == KEEPER_CREATED &&
         !make_slot(engine, source, was_known, &init, err))
         return false;
-    if (!load(engine, &is_known, err) || !engine_look_publications(engine, source, err))
+    if (!load(engine, &is_known, err))
+        return false;
+    if (resumable_is_complete(engine)) /* all that is left to do is to remove what it made */
+        return true;
+    if (!engine_look_publications(engine, source, err))
         return false;
     return !was_known || engine->pipeline.phase != KEEPER_FOLLOWING ||
            engine_step(engine, false, err);

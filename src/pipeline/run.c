@@ -22,6 +22,7 @@
 #include "pipeline/control.h"
 #include "pipeline/engine.h"
 #include "pipeline/progress.h"
+#include "pipeline/resumable.h"
 #include "pipeline/snapshot.h"
 #include "pipeline/work_dir.h"
 #include "source/slot.h"
@@ -106,6 +107,8 @@ static bool copy_and_follow(struct run *run, struct err *err)
     if (!finish_copy(engine, err))
         return false;
     atomic_store(&run->is_copied, true);
+    if (engine->settings->resumable)
+        return true;
     metrics_set(engine->metrics, METRIC_PHASE, METRICS_FOLLOWING);
     log_info("following");
     return (engine->until || retry(engine, find_until, err)) &&
@@ -126,6 +129,16 @@ static bool take_in(struct engine *engine, struct err *err)
     return true;
 }
 
+/* The control thread watches a slot that is about to go. */
+static bool end_resumable(struct run *run, struct err *err)
+{
+    struct err verdict = {0};
+    control_stop(&run->control, &verdict);
+    if (verdict.kind != ERR_NONE)
+        return err_copy(err, &verdict);
+    return retry(&run->engine, resumable_end, err);
+}
+
 static bool run_stages(struct run *run, struct err *err)
 {
     struct engine *engine = &run->engine;
@@ -135,10 +148,15 @@ static bool run_stages(struct run *run, struct err *err)
         return false;
     engine->has_started = true;
     run->control = control_start(engine);
+    if (resumable_is_complete(engine))
+        atomic_store(&engine->durable, engine->pipeline.position);
+    else if (engine->settings->resumable)
+        resumable_tell(engine);
     while (!copy_and_follow(run, err))
         if (!engine->newcomer || !take_in(engine, err))
             return false;
-    return retry(engine, engine_sequences, err);
+    return retry(engine, engine_sequences, err) &&
+           (!engine->settings->resumable || end_resumable(run, err));
 }
 
 static void *engine_main(void *arg)
@@ -251,7 +269,7 @@ static int report_end(struct run *run)
         (void)printf("position %s\n", lsn_format(durable, lsn));
     (void)fflush(stdout);
     if (run->err.kind == ERR_STOP) /* a follower's usual end; cut short only before a goal */
-        return settings->until[0] || !atomic_load(&run->is_copied) ? 3 : 0;
+        return settings->until[0] || settings->resumable || !atomic_load(&run->is_copied) ? 3 : 0;
     if (run->err.kind == ERR_NONE)
         return 0;
     log_err(LOG_ERROR, &run->err);
@@ -303,7 +321,8 @@ static bool start(struct run *run, struct err *err)
 {
     struct engine *engine = &run->engine;
     const struct settings *settings = engine->settings;
-    if (!check_mode(settings, err) || !selection_read(settings, &engine->selection, err) ||
+    if (!resumable_check(settings, err) || !check_mode(settings, err) ||
+        !selection_read(settings, &engine->selection, err) ||
         !work_dir_make(&engine->work_dir, err))
         return false;
     if (!settings->listen[0])

@@ -98,6 +98,17 @@ static void judge_snapshot(struct status *status)
                       status->snapshot_age_s / 60));
 }
 
+static void judge_unfinished(struct status *status)
+{
+    if (!status->has_keeper || !status->pipeline.is_snapshot)
+        return;
+    strv_take(&status->warnings,
+              str_fmt("this is a snapshot --resumable: its slot holds back WAL on the source until "
+                      "it ends; when it was interrupted, start it again, or give it up with "
+                      "tear-down --slot %s",
+                      status->slot_name));
+}
+
 static void judge_tables(struct status *status)
 {
     size_t not_followed = 0;
@@ -125,6 +136,7 @@ void status_judge(struct status *status)
     judge_slot(status);
     judge_engine(status);
     judge_snapshot(status);
+    judge_unfinished(status);
     judge_tables(status);
     if (!status->target.is_given)
         strv_add(&status->warnings, "no target is given: phase, position and tables of the copy "
