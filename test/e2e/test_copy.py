@@ -68,6 +68,7 @@ REFRESH MATERIALIZED VIEW by_mood;
 
 
 @pytest.mark.versions(target=(15, 18))
+@pytest.mark.matrix
 def test_a_copy_has_the_schema_the_rows_and_the_sequences(pipe):
     """Foreign keys and triggers as well, which go without on 14 (test_versions.py)."""
     pipe.source.sql(SCHEMA)

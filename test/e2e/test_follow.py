@@ -11,6 +11,7 @@ from harness.wait import wait_until
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text)"
 
 
+@pytest.mark.matrix
 def test_changes_follow(pipe):
     make_mill(pipe.source)
     engine = pipe.follow()
@@ -48,6 +49,7 @@ def test_what_is_rolled_back_is_not_applied(pipe):
     engine.stop()
 
 
+@pytest.mark.matrix
 def test_a_large_transaction(pipe):
     pipe.source.sql(TABLE)
     engine = pipe.follow()
@@ -60,6 +62,7 @@ def test_a_large_transaction(pipe):
     pipe.is_verified()
 
 
+@pytest.mark.matrix
 def test_two_phase_commits(pipe):
     pipe.source.sql(TABLE)
     with pipe.source.connect() as session:
@@ -191,6 +194,7 @@ def test_a_name_that_moves_to_another_table_stops_the_pipeline(pipe):
     pipe.is_verified()
 
 
+@pytest.mark.matrix
 def test_a_type_that_was_changed_on_both_sides_goes_on(pipe):
     pipe.source.sql("CREATE TYPE mood AS ENUM ('low', 'high');"
                     "CREATE TABLE t (id int PRIMARY KEY, m text, n int)")

@@ -86,6 +86,7 @@ def test_a_table_rewritten_between_two_parts(pipe, tmp_path, text):
     "DROP TABLE s; CREATE TABLE s (id int PRIMARY KEY, other text); INSERT INTO s VALUES (1, 'x')",
     "ALTER TABLE t ADD r float8 DEFAULT random()", "ALTER TABLE t RENAME TO renamed;"
     " CREATE TABLE t (id int PRIMARY KEY, v int, pad text)"])
+@pytest.mark.matrix
 def test_a_schema_that_changes_after_the_snapshot(pipe, tmp_path, point, text):
     """Until the copy has begun it starts again, and then holds what the source holds now."""
     pipe.source.sql(PARTS + "CREATE INDEX ti ON t (v); CREATE VIEW tv AS SELECT id, pad FROM t;"
@@ -199,6 +200,7 @@ def hanging_writer(session, rng):
 
 
 @pytest.mark.parametrize("commit", every(2, ["on", "off"], first=1))
+@pytest.mark.matrix
 def test_transactions_of_every_kind_while_the_snapshot_is_taken(pipe, commit):
     pipe.source.sql("CREATE TABLE w (a bigint, b int, PRIMARY KEY (a, b));"
                     "CREATE TABLE c (id int PRIMARY KEY, n bigint);"

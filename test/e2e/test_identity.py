@@ -38,6 +38,7 @@ def test_a_row_among_equal_rows_is_changed_alone(pipe):
            "INSERT INTO t SELECT 1, 'same' FROM generate_series(1, 3)")
 
 
+@pytest.mark.matrix
 def test_equal_rows_in_partitions_are_changed_alone(pipe):
     follow(pipe, "CREATE TABLE t (k int, v text) PARTITION BY LIST (k);"
                  "CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1);"
@@ -50,6 +51,7 @@ def test_equal_rows_in_partitions_are_changed_alone(pipe):
            "UPDATE t SET k = 2 WHERE k = 1")
 
 
+@pytest.mark.matrix
 def test_keys_that_change_swap_and_chain(pipe):
     follow(pipe, TABLE + "; INSERT INTO t SELECT g, 'v' || g, g FROM generate_series(1, 20) g;"
                  "CREATE TABLE d (id int PRIMARY KEY DEFERRABLE, v int);"
@@ -66,6 +68,7 @@ def test_keys_that_change_swap_and_chain(pipe):
            "UPDATE d SET id = 6 - id")
 
 
+@pytest.mark.matrix
 def test_a_key_change_keeps_values_the_stream_does_not_carry(pipe):
     follow(pipe, "CREATE TABLE t (id int PRIMARY KEY, big text, big2 text, n int);"
                  "ALTER TABLE t ALTER big SET STORAGE EXTERNAL, ALTER big2 SET STORAGE EXTERNAL;"

@@ -453,6 +453,7 @@ PARTITIONED = ("CREATE TABLE p (a int PRIMARY KEY, v text) PARTITION BY RANGE (a
                "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)")
 
 
+@pytest.mark.matrix
 def test_a_partition_made_while_it_follows_is_taken_in(pipe):
     pipe.source.sql(PARTITIONED + "; INSERT INTO p VALUES (1, 'x'); CREATE TABLE q (id int PRIMARY KEY)")
     engine = pipe.follow()
@@ -467,6 +468,7 @@ def test_a_partition_made_while_it_follows_is_taken_in(pipe):
     pipe.is_verified()
 
 
+@pytest.mark.matrix
 def test_a_partition_attached_with_rows_is_copied(pipe):
     pipe.source.sql(PARTITIONED)
     engine = pipe.follow()
@@ -479,6 +481,7 @@ def test_a_partition_attached_with_rows_is_copied(pipe):
     engine.stop()
 
 
+@pytest.mark.matrix
 def test_partitions_without_a_copy(pipe):
     """Made on both sides as a partition: followed. Attached with rows: named and left out."""
     both(pipe, PARTITIONED)

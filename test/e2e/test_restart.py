@@ -36,6 +36,7 @@ def test_what_was_copied_is_not_copied_again(pipe):
         [(1, True), (2, False)]
 
 
+@pytest.mark.matrix
 def test_a_copy_that_was_killed_starts_its_tables_again(pipe, tmp_path):
     make_mill(pipe.source, rows=8000)
     engine = pipe.start(part_size="64kB", copiers=1, fault="part.committed=kill@4")
@@ -169,6 +170,7 @@ def is_named(pipe, *words):
     assert "hint: " in engine.stderr
 
 
+@pytest.mark.matrix
 def test_a_slot_that_is_gone_is_named(pipe):
     pipe.source.sql(TABLE)
     pipe.copy()
@@ -177,6 +179,7 @@ def test_a_slot_that_is_gone_is_named(pipe):
     is_named(pipe, pipe.slot, "gone")
 
 
+@pytest.mark.matrix
 def test_a_slot_that_was_made_again_is_named(pipe):
     pipe.source.sql(TABLE)
     pipe.copy()

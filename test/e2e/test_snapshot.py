@@ -55,6 +55,7 @@ def is_clean(pipe):
     return True
 
 
+@pytest.mark.matrix
 def test_copies_everything_and_leaves_nothing_behind(pipe):
     pipe.source.sql(SHOP)
     make_mill(pipe.source)
@@ -402,6 +403,7 @@ def owner(pipe):
     return pipe.target.one("SELECT tableowner FROM pg_tables WHERE tablename = 'customer'")
 
 
+@pytest.mark.matrix
 def test_owners_and_privileges(pipe):
     pipe.source.sql(SHOP)
     pipe.source.sql("GRANT SELECT ON customer TO PUBLIC")

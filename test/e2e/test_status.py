@@ -49,6 +49,7 @@ def test_nothing_is_there_yet(pipe):
     assert pipe.source.sql("SELECT 1 FROM pg_publication") == []
 
 
+@pytest.mark.matrix
 def test_a_pipeline_that_follows(pipe):
     pipe.source.sql(TABLE)
     engine = pipe.follow()

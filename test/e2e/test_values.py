@@ -53,11 +53,13 @@ def prove_values(pipe, types, is_binary):
 
 @pytest.mark.matrix
 @prove(values.binary_types())
+@pytest.mark.matrix
 def test_values_in_binary_form(pipe):
     prove_values(pipe, values.binary_types(), is_binary=True)
 
 
 @prove(values.text_types())
+@pytest.mark.matrix
 def test_values_in_text_form(pipe):
     prove_values(pipe, values.text_types(), is_binary=False)
 

@@ -22,6 +22,10 @@ SERVERS = pathlib.Path(os.environ.get("TRUNKLINE_SERVERS",
 # The versions between which pipelines run in this test run.
 MAJORS = {"source": int(os.environ.get("TEST_SOURCE", DEBIANS)),
           "target": int(os.environ.get("TEST_TARGET", DEBIANS))}
+HAS_ICU = set(MAJORS.values()) == {DEBIANS}  # what is fetched is built without it
+# A collation under which unlike texts are equal, where there is one.
+BLIND = ("(provider = icu, locale = 'und-u-ks-level2', deterministic = false)" if HAS_ICU
+         else 'FROM "C"')
 PR_SET_PDEATHSIG = 1
 PORTS = range(20000, 32000)  # below the range from which clients are given theirs
 

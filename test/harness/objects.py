@@ -6,7 +6,7 @@ import dataclasses
 
 from psycopg import sql
 
-from harness.cluster import MAJORS
+from harness.cluster import BLIND, MAJORS
 
 SCHEMA = "Ödd \"o'b; j"
 OTHER = "owner two; ü"  # a second owner of objects
@@ -74,8 +74,8 @@ KINDS = [
         """SELECT r.rngtypid::regtype::text, rngsubtype::regtype::text, rngmultitypid::regtype::text,
         rngcollation::regcollation::text, rngsubdiff::regproc::text FROM pg_range r
         WHERE rngtypid >= 16384 ORDER BY 1"""),
-    Kind("collations", """
-        CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    Kind("collations", f"""
+        CREATE COLLATION blind {BLIND};
         CREATE COLLATION "c ""2"" c" FROM "C"; COMMENT ON COLLATION blind IS 'case'""",
         f"""SELECT collname, collprovider, collisdeterministic, collcollate,
         obj_description(oid, 'pg_collation') FROM pg_collation WHERE collnamespace = {HERE} ORDER BY 1"""),
