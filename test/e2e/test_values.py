@@ -5,6 +5,7 @@ import pytest
 from psycopg import sql
 
 from harness import values
+from harness.cluster import MAJORS
 from harness.program import FAILED
 
 
@@ -28,6 +29,8 @@ def set_defaults(database):
                 sql.Literal(value) if setting != "search_path" else sql.SQL(value)))
 
 
+# From 17 on an interval may be infinite, which older servers would take for a finite one in binary.
+KNOWS_INTERVALS = MAJORS["source"] < 17 or MAJORS["target"] >= 17
 FORM = r"""
 SELECT substring(query from $$binary '(\w+)'$$) FROM pg_stat_activity a
 JOIN pg_replication_slots s ON s.active_pid = a.pid WHERE s.slot_name = %s"""
@@ -42,7 +45,7 @@ def prove_values(pipe, types, is_binary):
         set_defaults(database)
     engine = pipe.follow()
     assert values.differing(pipe.source, pipe.target, types) == []
-    assert pipe.source.admin_one(FORM, pipe.slot) == str(is_binary).lower()
+    assert pipe.source.admin_one(FORM, pipe.slot) == str(is_binary and KNOWS_INTERVALS).lower()
     pipe.source.sql(";".join(values.changes(types)))
     pipe.catch_up(engine)
     assert values.differing(pipe.source, pipe.target, types) == []

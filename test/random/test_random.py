@@ -11,6 +11,7 @@ import pytest
 
 import random_changes
 import random_schema
+from harness.cluster import HAS_ICU
 from harness.compare import schema_differences, sequence_differences
 from harness.load import load
 from harness.wait import wait_until
@@ -37,13 +38,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("seeds", groups, ids=lambda group: "-".join(map(str, group)))
 
 
-def has_icu(pipe):
-    query = "SELECT count(*) > 0 FROM pg_collation WHERE collprovider = 'i'"
-    return pipe.source.one(query) and pipe.target.one(query)
-
-
-def make(pipe, seed, icu):
-    schema = random_schema.Schema(seed, icu)
+def make(pipe, seed):
+    schema = random_schema.Schema(seed, HAS_ICU)
     for text in schema.statements:
         pipe.source.sql(text)
     for text in schema.fill():
@@ -63,8 +59,7 @@ def sessions_of(schema):
 @pytest.mark.matrix
 def test_random_schemas(pipe, seeds):
     pipe.source.sql(random_schema.EXTENSIONS)
-    icu = has_icu(pipe)
-    changes = [sessions_of(make(pipe, seed, icu)) for seed in seeds]
+    changes = [sessions_of(make(pipe, seed)) for seed in seeds]
     everyone = list(itertools.chain(*changes))
     steps = [lambda session, _, one=one: one.step(session) for one in everyone]
     with load(pipe.source, *steps) as writers:
