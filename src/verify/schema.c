@@ -241,7 +241,8 @@ static void only_on_target(struct work *work, const struct fact *target)
         return;
     if (fact_is_object(target) || fact_has(target, FACT_KEYED))
         add_first(&work->extra, target);
-    bool is_extra = fact_is_object(target) || fact_has(target, FACT_GRANT);
+    bool is_extra =
+        fact_is_object(target) || fact_has(target, FACT_GRANT) || fact_has(target, FACT_NOTE);
     char *make = str_dup(target->unmake);
     add_item(work, is_extra ? SCRIPT_NOTE : SCRIPT_DIFFERENCE, target,
              difference_text(NULL, target), make);

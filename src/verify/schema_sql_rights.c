@@ -80,7 +80,9 @@ const char schema_grants_sql[] =
     " option'"
     " ELSE '' END, CASE WHEN is_grant THEN give ELSE take END,"
     " CASE WHEN is_grant THEN take ELSE give END, key, 150, 0,"
-    " CASE WHEN is_grant AND grantee NOT IN (0, owner) THEN 'un' ELSE 'u' END,"
+    " CASE WHEN is_grant AND grantee NOT IN (0, owner) THEN 'un'"
+    " WHEN object = 'SCHEMA \"public\"' AND what = 'CREATE' AND who = 'PUBLIC'"
+    " AND current_setting('trunkline.common')::int < 150000 THEN 'uN' ELSE 'u' END,"
     " CASE WHEN grantee <> 0 AND pg_get_userbyid(grantee) NOT IN (SELECT role.name FROM role)"
     " THEN pg_get_userbyid(grantee)::text END) x"
     " WHERE privilege <> 'MAINTAIN' OR current_setting('trunkline.common')::int >= 170000";
