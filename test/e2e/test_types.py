@@ -76,6 +76,7 @@ def peak(process):
 
 
 @pytest.mark.proves("Types", "values of 100 MB, in bounded memory", copied=True, followed=True)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", [16 << 20, pytest.param(100 << 20, marks=LONG)])
 def test_huge_values_in_bounded_memory(pipe, size):
     """The engine holds a few times one row, not all of them: libpq's buffers and one copy while it
@@ -84,12 +85,12 @@ def test_huge_values_in_bounded_memory(pipe, size):
                     " ALTER TABLE t ALTER v SET STORAGE EXTERNAL")
     insert = (f"INSERT INTO t SELECT g, decode(repeat(md5(g::text), {size // 16}), 'hex')"
               " FROM generate_series({}, {}) g")
-    pipe.source.sql(insert.format(1, 6))
-    engine = pipe.follow(copiers=1)
+    pipe.source.sql(insert.format(1, 5))
+    engine = pipe.follow(timeout=300, copiers=1)
     assert peak(engine) < BASE + 3 * size
-    pipe.source.sql(insert.format(7, 12))
+    pipe.source.sql(insert.format(6, 10))
     pipe.source.sql("UPDATE t SET id = -id WHERE id = 1")
-    pipe.catch_up(engine)
+    pipe.catch_up(engine, timeout=300)
     print(f"{peak(engine) >> 20} MiB")
     assert peak(engine) < BASE + 6 * size
     engine.stop()

@@ -1,12 +1,15 @@
 """The edge values of every type: copied, followed and verified, in binary and in text form, under
 hostile defaults of databases and roles. What a row of docs/objects.md says of a type is proven by
 both tests, or by the text one where the type has no binary form."""
+import subprocess
+
 import pytest
 from psycopg import sql
 
 from harness import values
 from harness.cluster import MAJORS
 from harness.program import FAILED
+from harness.slices import LONG
 
 
 def prove(types):
@@ -36,10 +39,10 @@ SELECT substring(query from $$binary '(\w+)'$$) FROM pg_stat_activity a
 JOIN pg_replication_slots s ON s.active_pid = a.pid WHERE s.slot_name = %s"""
 
 
-def prove_values(pipe, types, is_binary):
+def prove_values(pipe, types, is_binary, forced=None, prelude=""):
+    """forced: the type of one more column in each table."""
     pipe.target.sql(values.SHIFT)
-    pipe.source.sql(values.PRELUDE)
-    forced = None if is_binary else "regtype"
+    pipe.source.sql(values.PRELUDE + prelude)
     pipe.source.sql(";".join([*values.tables(types, forced), *values.rows(types)]))
     for database in (pipe.source, pipe.target):
         set_defaults(database)
@@ -64,7 +67,18 @@ def test_values_in_binary_form(pipe):
 @prove(values.text_types())
 @pytest.mark.matrix
 def test_values_in_text_form(pipe):
-    prove_values(pipe, values.text_types(), is_binary=False)
+    prove_values(pipe, values.text_types(), is_binary=False, forced="regtype")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("copy_is_binary", [True, False])
+def test_values_in_one_form_copied_and_in_the_other_followed(pipe, copy_is_binary):
+    """Rows without a key are found by their bytes: both forms must make the same."""
+    if copy_is_binary:
+        prove_values(pipe, values.binary_types(), is_binary=False,
+                     prelude="CREATE TABLE forcing (id int PRIMARY KEY, r regtype)")
+    else:
+        prove_values(pipe, values.binary_types(), is_binary=True, forced="ext.seg")
 
 
 @pytest.mark.matrix
@@ -84,3 +98,39 @@ def test_infinite_intervals(pipe):
     pipe.catch_up(engine)
     engine.stop()
     pipe.is_verified()
+
+
+YEN = "ja_JP.UTF-8"
+MONEY = ["-92233720368547758.08", "92233720368547758.07", "0", "-0.01", "1234.56"]
+
+
+@pytest.mark.proves("Types", "money under another lc_monetary", copied=True, followed=True,
+                    verified=True)
+@pytest.mark.parametrize("forced", [None, pytest.param("regtype", marks=LONG)])
+def test_money_where_the_sides_count_it_in_other_currencies(own, forced):
+    """What is stored is a number of the smallest unit, without a currency: that number is copied.
+    (Yen have no decimals.)"""
+    cluster = own.source.cluster
+    cluster.locales = cluster.directory.parent / "locales"
+    cluster.locales.mkdir(mode=0o755)
+    subprocess.run(["localedef", "-i", "ja_JP", "-f", "UTF-8", cluster.locales / YEN], check=True)
+    own.source.close()
+    cluster.restart()
+    own.source.admin(f"ALTER DATABASE \"{own.source.name}\" SET lc_monetary = '{YEN}'")
+    own.source.close()
+    more = f", r {forced}" if forced else ""
+    insert = "INSERT INTO t (id, v, a) SELECT {0} + n, v::money, ARRAY[v::money] FROM" \
+             " unnest(%s::text[]) WITH ORDINALITY AS u (v, n)"
+    assert own.source.one("SELECT 1234::money::text") == "￥1,234"
+    own.source.sql(f"CREATE TABLE t (id int PRIMARY KEY, v money, a money[]{more})")
+    own.source.sql("SET lc_monetary = 'C'")
+    own.source.sql(insert.format(0), MONEY)
+    engine = own.follow()
+    own.source.sql(insert.format(100), MONEY)
+    own.source.sql("UPDATE t SET v = v + 0.01::money WHERE id = 3")
+    own.catch_up(engine)
+    engine.stop()
+    units = "SELECT id, cash_send(v), array_send(a) FROM t ORDER BY id"
+    assert len(own.source.sql(units)) == 10
+    assert own.source.sql(units) == own.target.sql(units)
+    assert own.verify().code == 0

@@ -200,11 +200,14 @@ class Cluster:
         self.process = None
         self.settings = settings
         self.is_altered = False
+        self.locales = None  # a directory of locales of our own, beside C
         self._initdb()
         self.configure()
 
     def _environment(self):
-        return {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
+        own = {"LOCPATH": str(self.locales)} if self.locales else {}
+        return {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(self.directory),
+                "LC_ALL": "C.UTF-8", **own}
 
     def _initdb(self):
         self.directory.mkdir(mode=0o700, parents=True)

@@ -303,9 +303,9 @@ WHERE c.relkind = 'r' AND c.relname ~ '^(value|image|key)_'"""
 def read(session, table, is_binary):
     """The rows as the server writes them, in text and in binary form, sorted."""
     forms = []
-    for form in ("text", "binary")[:1 + is_binary]:
-        query = sql.SQL("COPY (SELECT * FROM {} t ORDER BY t::text COLLATE \"C\") TO STDOUT"
-                        " (FORMAT " + form + ")").format(sql.Identifier(table))
+    for form, columns in (("text", "*"), ("binary", "v"))[:1 + is_binary]:
+        query = sql.SQL(f"COPY (SELECT {columns} FROM {{}} t ORDER BY t::text COLLATE \"C\")"
+                        f" TO STDOUT (FORMAT {form})").format(sql.Identifier(table))
         with session.cursor().copy(query) as copy:
             forms.append(b"".join(bytes(data) for data in copy))
     return forms
