@@ -26,6 +26,7 @@ enum {
     RETRY_MS = 50,
     RETRY_FIRST_MS = 500,
     RETRY_LONGEST_MS = 30000,
+    SLOT_ROUNDS = 10,
 };
 
 char *engine_name(const struct engine *engine, const char *role)
@@ -163,9 +164,8 @@ bool engine_lock(struct engine *engine, struct err *err)
 
 /* --- the slot --- */
 
-static bool create_slot(struct engine *engine, struct err *err)
+static bool create_once(struct engine *engine, uint64_t *ret_consistent, struct err *err)
 {
-    uint64_t consistent = 0;
     AUTO(str_free) char *name = engine_name(engine, "slot");
     struct conn_options options = {
         .url = engine->settings->source,
@@ -179,15 +179,48 @@ static bool create_slot(struct engine *engine, struct err *err)
     if (!conn_open(&options, &engine->creator, err))
         return false;
     log_info("creating slot %s: waits for the transactions that run now", engine->slot);
-    bool is_made = replication_create_slot(engine->creator, engine->slot, true, &consistent,
+    bool is_made = replication_create_slot(engine->creator, engine->slot, true, ret_consistent,
                                            &engine->created_snapshot, err);
     if (!is_made && strcmp(err->sqlstate, "40001") == 0) {
         /* Too many subtransactions to export: a snapshot beside the slot serves as well. */
-        is_made =
-            replication_create_slot(engine->creator, engine->slot, false, &consistent, NULL, err);
+        is_made = replication_create_slot(engine->creator, engine->slot, false, ret_consistent,
+                                          NULL, err);
         conn_free(&engine->creator);
     }
-    return is_made && fault_point("slot.created", err) &&
+    return is_made;
+}
+
+/* A server forgets what commits to its catalog between the first two points of a slot's making: it
+ * reads changes after that with a catalog of before ("could not map filenode", or worse, columns of
+ * before). Whenever the slot is started: such a slot is made anew. */
+static bool create_slot(struct engine *engine, struct conn *source, struct err *err)
+{
+    uint64_t consistent = 0;
+    bool is_sound = false;
+    for (int round = 1; !is_sound; round++) {
+        AUTO(str_free) char *before = NULL;
+        AUTO(str_free) char *after = NULL;
+        bool is_dropped = false;
+        if (!slot_catalog(source, &before, err) || !create_once(engine, &consistent, err) ||
+            !slot_catalog(source, &after, err))
+            return false;
+        is_sound = strcmp(before, after) == 0;
+        if (is_sound)
+            break;
+        if (round == SLOT_ROUNDS) {
+            log_warn("tables were altered or truncated each time that slot %s was made: should the "
+                     "source fail to decode their changes, remove the pipeline with tear-down and "
+                     "start again when no schema changes run",
+                     engine->slot);
+            break;
+        }
+        log_info("a table was altered or truncated while the slot was made: making it again");
+        conn_free(&engine->creator);
+        str_free(&engine->created_snapshot);
+        if (!slot_drop(source, engine->slot, &is_dropped, err))
+            return false;
+    }
+    return fault_point("slot.created", err) &&
            keeper_set_slot(engine->keeper, &engine->ref, consistent, err);
 }
 
@@ -314,7 +347,7 @@ static bool begin_with_copy(struct engine *engine, struct conn *source,
     return keeper_forget_tables(engine->keeper, &engine->ref, err) &&
            publish_first(engine, source, err) &&
            (slot->exists ? adopt_slot(engine, source, is_younger, err)
-                         : create_slot(engine, err)) &&
+                         : create_slot(engine, source, err)) &&
            fault_point("slot.recorded", err);
 }
 

@@ -154,6 +154,27 @@ bool slot_drop(struct conn *source, const char *slot, bool *ret_dropped, struct 
            err_wrap(err, "could not drop slot \"%s\"", slot);
 }
 
+bool slot_catalog(struct conn *source, char **ret_mark, struct err *err)
+{
+    static const char sql[] =
+        "WITH class AS (SELECT oid, xmin AS changed FROM pg_catalog.pg_class"
+        "   WHERE oid >= 16384 AND relkind IN ('r', 'p') AND relpersistence <> 't'),"
+        " found(line) AS (SELECT ROW(1, oid, changed)::text FROM class"
+        "  UNION ALL SELECT ROW(2, attrelid, attnum, a.xmin)::text FROM pg_catalog.pg_attribute a"
+        "   JOIN class ON class.oid = attrelid WHERE attnum > 0"
+        "  UNION ALL SELECT ROW(3, indexrelid, i.xmin)::text FROM pg_catalog.pg_index i"
+        "   JOIN class ON class.oid = indrelid"
+        "  UNION ALL SELECT ROW(4, t.oid, t.xmin)::text FROM pg_catalog.pg_type t"
+        "   JOIN pg_catalog.pg_namespace n ON n.oid = typnamespace"
+        "   WHERE t.oid >= 16384 AND nspname !~ '^pg_'"
+        "  UNION ALL SELECT ROW(5, oid, xmin)::text FROM pg_catalog.pg_enum"
+        "  UNION ALL SELECT ROW(6, oid, xmin)::text FROM pg_catalog.pg_publication"
+        "  UNION ALL SELECT ROW(7, oid, xmin)::text FROM pg_catalog.pg_publication_rel)"
+        " SELECT pg_catalog.concat_ws('/', pg_catalog.count(*),"
+        "  pg_catalog.sum(pg_catalog.hashtextextended(line, 0))) FROM found";
+    return conn_text(source, sql, ret_mark, err) || err_wrap(err, "could not read the catalog");
+}
+
 bool slot_advance(struct conn *source, const char *slot, uint64_t *ret_lsn, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;

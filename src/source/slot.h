@@ -47,6 +47,10 @@ bool slot_wait_free(struct conn *source, const char *slot, const char *own_prefi
 
 bool slot_drop(struct conn *source, const char *slot, bool *ret_dropped, struct err *err);
 
+/* Something that changes with every committed change to what decoding reads of the catalog: tables
+ * (a TRUNCATE too), their columns and indexes, types, publications. Owned by the caller. */
+bool slot_catalog(struct conn *source, char **ret_mark, struct err *err);
+
 /* Moves an unused slot up to the source's end of WAL. */
 bool slot_advance(struct conn *source, const char *slot, uint64_t *ret_lsn, struct err *err);
 

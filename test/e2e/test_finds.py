@@ -56,3 +56,37 @@ def test_a_tsquery_without_a_key_is_found_by_a_stream_of_text(pipe):
     pipe.catch_up(engine)
     engine.stop()
     pipe.is_verified()
+
+
+def test_a_slot_made_beside_a_truncate_is_made_again(pipe):
+    """The server forgets a TRUNCATE that commits between the first points of a slot's making, and
+    cannot decode the table afterwards. Transactions that run keep the making at these points."""
+    pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);"
+                    "CREATE TABLE other (id int PRIMARY KEY)")
+
+    def waits_for(count):
+        query = ("SELECT count(*) FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid"
+                 " WHERE a.backend_type = 'walsender' AND l.locktype = 'transactionid'"
+                 " AND NOT l.granted AND l.transactionid::text = %s")
+        wait_until(lambda: engine.runs() and pipe.source.admin_one(query, count),
+                   "the slot's making waits for a transaction")
+
+    def open_transaction():
+        session = pipe.source.connect()
+        session.execute("BEGIN; INSERT INTO other VALUES (pg_backend_pid())")
+        return session, session.execute("SELECT pg_current_xact_id()::text").fetchone()[0]
+
+    first, first_id = open_transaction()
+    engine = pipe.start()
+    waits_for(first_id)
+    second, second_id = open_transaction()
+    pipe.source.sql("TRUNCATE t")  # begun behind the first point, and committed before the second
+    first.execute("COMMIT")
+    waits_for(second_id)
+    pipe.source.sql("INSERT INTO other VALUES (-1)")
+    second.execute("COMMIT")
+    pipe.catch_up(engine)
+    pipe.source.sql("INSERT INTO t VALUES (2)")
+    pipe.catch_up(engine)
+    engine.stop()
+    pipe.is_verified()
