@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "pg/lsn.h"
 #include "pg/quote.h"
+
+enum { PLAN_BYTES = 256 * 1024 };
 
 static const char *const phase_names[] = {
     [KEEPER_CREATED] = "created", [KEEPER_SLOT] = "slot",       [KEEPER_TABLES] = "tables",
@@ -257,20 +260,43 @@ bool keeper_forget_table(struct conn *conn, const struct keeper_ref *ref, uint32
            err_wrap(err, "could not forget a table of the copy");
 }
 
-bool keeper_plan_table(struct conn *conn, const struct keeper_ref *ref,
-                       const struct keeper_table *table, int parts, struct err *err)
+bool keeper_plan_end(struct keeper_plan *plan, struct err *err)
+{
+    const struct keeper_ref *ref = plan->ref;
+    if (plan->rows.len == 0)
+        return true;
+    AUTO(str_free)
+    char *insert = quote_sql("INSERT INTO %I.tables (slot, source_oid, target_oid, schema_name,"
+                             " table_name, snapshot, end_lsn, signature, parts, is_ours,"
+                             " is_insert_only) VALUES ",
+                             ref->schema);
+    AUTO(str_free) char *rows = buf_take(&plan->rows);
+    AUTO(str_free) char *all = str_fmt("%s%s", insert, rows);
+    AUTO(str_free) char *oids = buf_take(&plan->oids);
+    AUTO(str_free)
+    char *forget = quote_sql("DELETE FROM %I.tables WHERE slot = %L AND source_oid IN (%s)",
+                             ref->schema, ref->slot, oids);
+    return (conn_exec(plan->conn, forget, err) && conn_exec(plan->conn, all, err)) ||
+           err_wrap(err, "could not record the tables of the copy");
+}
+
+bool keeper_plan_table(struct keeper_plan *plan, const struct keeper_table *table, int parts,
+                       struct err *err)
 {
     char text[LSN_TEXT];
-    return keeper_forget_table(conn, ref, table->oid, err) &&
-           (conn_execf(conn, err,
-                       "INSERT INTO %I.tables (slot, source_oid, target_oid, schema_name,"
-                       " table_name, snapshot, end_lsn, signature, parts, is_ours, is_insert_only)"
-                       " VALUES (%L, %u, %u, %L, %L, %L, %L, %L, %d, %s, %s)",
-                       ref->schema, ref->slot, table->oid, table->target_oid, table->schema,
-                       table->name, table->snapshot, lsn_format(table->end_lsn, text),
-                       table->signature, parts, table->is_ours ? "true" : "false",
-                       table->is_insert_only ? "true" : "false") ||
-            err_wrap(err, "could not record a table of the copy"));
+    buf_fmt(&plan->oids, "%s%u", plan->oids.len ? "," : "", table->oid);
+    quote_add(&plan->rows, "%s(%L, %u, %u, %L, %L, %L, %L, %L, %d, %s, %s)",
+              plan->rows.len ? "," : "", plan->ref->slot, table->oid, table->target_oid,
+              table->schema, table->name, table->snapshot, lsn_format(table->end_lsn, text),
+              table->signature, parts, table->is_ours ? "true" : "false",
+              table->is_insert_only ? "true" : "false");
+    return plan->rows.len < PLAN_BYTES || keeper_plan_end(plan, err);
+}
+
+void keeper_plan_release(struct keeper_plan *plan)
+{
+    buf_release(&plan->oids);
+    buf_release(&plan->rows);
 }
 
 bool keeper_set_snapshot(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,

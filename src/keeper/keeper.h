@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "pg/conn.h"
 
@@ -160,9 +161,19 @@ bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,
 void keeper_tables_release(struct keeper_tables *tables);
 const struct keeper_table *keeper_table_find(const struct keeper_tables *tables, uint32_t oid);
 
-/* Records (again) a table that is about to be copied; its old parts are forgotten. */
-bool keeper_plan_table(struct conn *conn, const struct keeper_ref *ref,
-                       const struct keeper_table *table, int parts, struct err *err);
+/* Records (again) tables that are about to be copied; their old parts are forgotten. Stored is what
+ * was added before keeper_plan_end() returned true. In place, zeroed but for conn and ref. */
+struct keeper_plan {
+    struct conn *conn;            /* borrowed */
+    const struct keeper_ref *ref; /* borrowed */
+    struct buf oids;
+    struct buf rows;
+};
+
+bool keeper_plan_table(struct keeper_plan *plan, const struct keeper_table *table, int parts,
+                       struct err *err);
+bool keeper_plan_end(struct keeper_plan *plan, struct err *err);
+void keeper_plan_release(struct keeper_plan *plan); /* AUTO handler */
 
 /* Replaces S and L of a table, in the transaction that holds its rows. */
 bool keeper_set_snapshot(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,

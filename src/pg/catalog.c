@@ -138,6 +138,26 @@ static void join_columns(struct table_list *list, const struct rows *rows)
     }
 }
 
+struct names {
+    const char *schema;
+    const char *name;
+};
+
+static int compare_names(const void *key, const void *item)
+{
+    const struct names *names = key;
+    const struct table *table = item;
+    int order = strcmp(names->schema, table->schema);
+    return order ? order : strcmp(names->name, table->name);
+}
+
+static int compare_tables(const void *a, const void *b)
+{
+    const struct table *left = a;
+    const struct names names = {left->schema, left->name};
+    return compare_names(&names, b);
+}
+
 static bool read_in_transaction(struct conn *conn, const char *keeper, struct rows **ret_tables,
                                 struct rows **ret_columns, struct err *err)
 {
@@ -162,6 +182,8 @@ bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *re
     for (int i = 0; i < rows_count(tables); i++)
         table_read(tables, i, &list.items[i]);
     join_columns(&list, columns);
+    if (list.count) /* the server's order is that of its encoding */
+        qsort(list.items, list.count, sizeof(*list.items), compare_tables);
     *ret_list = list;
     return true;
 }
@@ -202,10 +224,10 @@ void table_list_filter(struct table_list *list, bool (*keep)(const struct table 
 const struct table *table_list_find(const struct table_list *list, const char *schema,
                                     const char *name)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i].name, name) == 0 && strcmp(list->items[i].schema, schema) == 0)
-            return &list->items[i];
-    return NULL;
+    const struct names names = {schema, name};
+    if (!list->count)
+        return NULL;
+    return bsearch(&names, list->items, list->count, sizeof(*list->items), compare_names);
 }
 
 const struct table *table_list_find_oid(const struct table_list *list, uint32_t oid)

@@ -359,7 +359,8 @@ static bool is_made_by_us(const struct attempt *attempt, const struct table *tab
 }
 
 static bool plan_table(struct attempt *attempt, const struct table *table,
-                       const struct types *types, int64_t block_size, struct err *err)
+                       const struct types *types, int64_t block_size, struct keeper_plan *ret_plan,
+                       struct err *err)
 {
     struct engine *engine = attempt->engine;
     bool is_binary = true;
@@ -392,25 +393,28 @@ static bool plan_table(struct attempt *attempt, const struct table *table,
     };
     int parts = plan_parts(attempt, table, is_binary, block_size);
     part_list_route(&attempt->parts, parts, to);
-    return keeper_plan_table(engine->keeper, &engine->ref, &plan, parts, err);
+    return keeper_plan_table(ret_plan, &plan, parts, err);
 }
 
 /* What an earlier attempt has copied of unfinished tables goes, in the transaction that plans them
- * anew. */
+ * anew. A heap without a block holds nothing: most tables need no lock for this. */
 static bool empty_tables(struct attempt *attempt, struct err *err)
 {
     AUTO(buf_release) struct buf sql = BUF_INIT;
     if (attempt->engine->settings->mode == MODE_SNAPSHOT) /* each attempt starts with none */
         return true;
+    if (!catalog_measure(attempt->engine->keeper, &attempt->target, err))
+        return false;
     for (size_t i = 0; i < attempt->tables.count; i++) {
         const struct table *table = &attempt->tables.items[i];
-        if (table->kind != 'r' || is_finished(attempt, table->oid))
-            continue;
         const struct table *to =
             table_list_goal(&attempt->target, table, attempt->engine->settings->publish_via_root);
-        if (to) /* a root may be named once for each of its leaves */
-            quote_add(&sql, "%s %s%I.%I", sql.len ? "," : "TRUNCATE",
-                      to->kind == 'p' ? "" : "ONLY ", to->schema, to->name);
+        if (table->kind != 'r' || is_finished(attempt, table->oid) || !to ||
+            (to->kind == 'r' && to->bytes == 0))
+            continue;
+        /* a root may be named once for each of its leaves */
+        quote_add(&sql, "%s %s%I.%I", sql.len ? "," : "TRUNCATE", to->kind == 'p' ? "" : "ONLY ",
+                  to->schema, to->name);
     }
     return sql.len == 0 || conn_exec(attempt->engine->keeper, sql.data, err);
 }
@@ -427,6 +431,8 @@ static bool plan_all(struct attempt *attempt, struct err *err)
     struct engine *engine = attempt->engine;
     AUTO(types_free) struct types *types = NULL;
     AUTO(str_free) char *block_size = NULL;
+    AUTO(keeper_plan_release)
+    struct keeper_plan plan = {.conn = engine->keeper, .ref = &engine->ref};
     if (!types_read(attempt->hold.conn, engine->target_version, &types, err) ||
         !conn_text(attempt->hold.conn, "SHOW block_size", &block_size, err) ||
         !empty_tables(attempt, err))
@@ -434,9 +440,10 @@ static bool plan_all(struct attempt *attempt, struct err *err)
     for (size_t i = 0; i < attempt->tables.count; i++)
         if (attempt_copies(engine, attempt->is_standby, &attempt->tables.items[i]) &&
             !plan_table(attempt, &attempt->tables.items[i], types, strtoll(block_size, NULL, 10),
-                        err))
+                        &plan, err))
             return false;
-    return keeper_set_phase(engine->keeper, &engine->ref, KEEPER_TABLES, err);
+    return keeper_plan_end(&plan, err) &&
+           keeper_set_phase(engine->keeper, &engine->ref, KEEPER_TABLES, err);
 }
 
 static void count_plan(const struct attempt *attempt)

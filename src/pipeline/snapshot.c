@@ -163,6 +163,8 @@ static bool record_each(const struct attempt *attempt, struct err *err)
 {
     struct engine *engine = attempt->engine;
     char none[] = "";
+    AUTO(keeper_plan_release)
+    struct keeper_plan plan = {.conn = engine->keeper, .ref = &engine->ref};
     for (size_t i = 0; i < attempt->tables.count; i++) {
         const struct table *table = &attempt->tables.items[i];
         const struct table *made = table_list_find(&attempt->target, table->schema, table->name);
@@ -177,10 +179,10 @@ static bool record_each(const struct attempt *attempt, struct err *err)
         };
         bool was_there =
             table_list_goal(&attempt->found, table, engine->settings->publish_via_root);
-        if (!was_there && !keeper_plan_table(engine->keeper, &engine->ref, &kept, 1, err))
+        if (!was_there && !keeper_plan_table(&plan, &kept, 1, err))
             return false;
     }
-    return true;
+    return keeper_plan_end(&plan, err);
 }
 
 /* The tables that are about to be made, or have just been. */

@@ -277,7 +277,9 @@ static bool join_born(struct step *step, const struct table *table, const struct
         .signature = signature,
         .is_insert_only = engine_is_insert_only(&step->tables, table),
     };
-    return keeper_plan_table(engine->keeper, &engine->ref, &plan, 0, err);
+    AUTO(keeper_plan_release)
+    struct keeper_plan plans = {.conn = engine->keeper, .ref = &engine->ref};
+    return keeper_plan_table(&plans, &plan, 0, err) && keeper_plan_end(&plans, err);
 }
 
 static bool join_all_born(struct step *step, size_t *ret_count, struct err *err)
@@ -447,6 +449,8 @@ static char *signature_for(const struct table *table, const struct table *to)
 static bool record_followed(const struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
+    AUTO(keeper_plan_release)
+    struct keeper_plan plans = {.conn = engine->keeper, .ref = &engine->ref};
     uint64_t joined = 0; /* the target is a state of the source from the last such L on */
     for (size_t i = 0; i < step->tables.count; i++) {
         const struct table *table = &step->tables.items[i];
@@ -465,10 +469,11 @@ static bool record_followed(const struct step *step, struct err *err)
         if (!is_new(step, i) || step->is_late[i])
             continue;
         joined = MAX_OF(joined, plan.end_lsn);
-        if (!keeper_plan_table(engine->keeper, &engine->ref, &plan, 0, err))
+        if (!keeper_plan_table(&plans, &plan, 0, err))
             return false;
     }
-    return keeper_finish_tables(engine->keeper, &engine->ref, err) &&
+    return keeper_plan_end(&plans, err) &&
+           keeper_finish_tables(engine->keeper, &engine->ref, err) &&
            (joined <= engine->pipeline.consistent_from ||
             keeper_set_consistent(engine->keeper, &engine->ref, joined, err));
 }

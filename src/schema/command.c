@@ -12,12 +12,14 @@
 
 enum { NAME_MAX_BYTES = 63 }; /* NAMEDATALEN - 1: the server cuts what is longer */
 
-/* As in src/pg/conn.c, as far as pg_dump and pg_restore do not set it themselves. */
+/* As in src/pg/conn.c, as far as pg_dump and pg_restore do not set it themselves. What they made is
+ * durable before the keeper says so: its record stands behind it in the target's WAL. */
 static const char session_options[] =
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
     "-c idle_session_timeout=0 -c default_transaction_isolation=read\\ committed "
     "-c default_transaction_read_only=off -c default_transaction_deferrable=off "
-    "-c client_min_messages=warning -c client_connection_check_interval=1000";
+    "-c client_min_messages=warning -c client_connection_check_interval=1000 "
+    "-c synchronous_commit=off";
 
 void command_init(struct command *command, const struct schema_job *job, const char *path)
 {

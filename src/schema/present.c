@@ -367,3 +367,26 @@ bool present_limits(struct conn *target, const struct facts *facts, struct toc *
     leave_out_refused(facts, &refused, toc, warnings);
     return true;
 }
+
+/* --- locks --- */
+
+/* Of a relation: its own, and those of a TOAST table with its index, of a constraint's index. All
+ * sessions share the table of locks: half of it is left to others. */
+enum { LOCKS_EACH = 4, SHARE = 2 };
+
+bool present_locks(struct conn *target, const struct toc *toc, enum schema_stage stage,
+                   struct present_limits *limits, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    int64_t relations = 0;
+    for (size_t i = 0; i < toc->count; i++)
+        relations += toc->items[i].stage == stage && toc->items[i].kind == TOC_TABLE;
+    if (!conn_query(target,
+                    "SELECT current_setting('max_locks_per_transaction')::int8 *"
+                    " (current_setting('max_connections')::int8 +"
+                    " current_setting('max_prepared_transactions')::int8)",
+                    &rows, err))
+        return err_wrap(err, "could not read the target's settings");
+    limits->one_by_one = relations * LOCKS_EACH * SHARE > rows_int(rows, 0, 0);
+    return true;
+}

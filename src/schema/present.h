@@ -18,7 +18,12 @@ struct present_limits {
     bool without_owners;
     bool without_privileges;
     bool without_tablespaces;
+    bool one_by_one; /* all tables of a transaction would be more locks than the server has */
 };
+
+/* Whether the server's table of locks holds what a stage makes, if it is made at once. */
+bool present_locks(struct conn *target, const struct toc *toc, enum schema_stage stage,
+                   struct present_limits *limits, struct err *err);
 
 /* Adds to limits; what stands there already is wanted, and not asked about. Roles and tablespaces
  * that the target lacks or its user may not use. Privileges, policies and user mappings of such

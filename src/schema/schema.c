@@ -218,7 +218,8 @@ static bool run_restore(const struct schema_job *job, int version, struct comman
     return hint_at_age(job, version, err);
 }
 
-/* The tables at once or not at all; the rest entry by entry, in parallel. */
+/* The tables at once or not at all, if there are not too many; the rest entry by entry, in
+ * parallel. What a cut-off run has left of either is found and left out by the next. */
 static bool restore_list(const struct schema_job *job, int version, enum schema_stage stage,
                          const struct present_limits *limits, struct err *err)
 {
@@ -227,9 +228,9 @@ static bool restore_list(const struct schema_job *job, int version, enum schema_
     AUTO(str_free) char *list = command_file(job, list_name);
     command_init(&command, job, job->tools->pg_restore);
     command_add(&command, "--exit-on-error");
-    if (stage == SCHEMA_TABLES)
+    if (stage == SCHEMA_TABLES && !limits->one_by_one)
         command_add(&command, "--single-transaction");
-    else if (job->jobs > 1)
+    else if (stage != SCHEMA_TABLES && job->jobs > 1)
         command_addf(&command, "--jobs=%d", job->jobs);
     if (limits->without_owners)
         command_add(&command, "--no-owner");
@@ -321,7 +322,7 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
     facts_apply(facts, toc);
     if (!end_leftovers(job, target, err) || !present_ask(target, toc, err) ||
         !present_limits(target, facts, toc, &limits, warnings, err) ||
-        !drop_invalid(target, toc, stage, err))
+        !present_locks(target, toc, stage, &limits, err) || !drop_invalid(target, toc, stage, err))
         return false;
     toc_leave_alone(toc, job->left_alone, warnings);
     if (job->without_actors)

@@ -58,7 +58,7 @@ bool schema_dump_keep(const struct schema_job *job, struct err *err);
 bool schema_dump_exists(const struct schema_job *job);
 
 enum schema_stage {
-    SCHEMA_TABLES,  /* all that comes before rows; one transaction */
+    SCHEMA_TABLES,  /* all that comes before rows; one transaction, up to a bound */
     SCHEMA_INDEXES, /* keys, indexes, constraints, statistics; in parallel */
     SCHEMA_KEYS,    /* foreign keys, triggers, rules, policies; then materialised views */
 };
