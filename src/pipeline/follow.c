@@ -17,6 +17,7 @@
 #include "pg/lsn.h"
 #include "pipeline/engine.h"
 #include "pipeline/handover.h"
+#include "pipeline/attached.h"
 #include "pipeline/route.h"
 #include "pipeline/stream_reader.h"
 #include "target/postgres/postgres.h"
@@ -63,6 +64,7 @@ struct session {
     struct position stored;
     int64_t stored_ms;
     int64_t told_ms; /* when the source was told last what is durable */
+    int64_t look_ms; /* when a source 14 was asked last for attached tables */
 };
 
 /* --- durability --- */
@@ -395,6 +397,16 @@ static bool note_timeline(struct session *session, struct err *err)
     return keeper_set_timeline(engine->keeper, &engine->ref, timeline, err);
 }
 
+static bool look_for_attached(struct session *session, struct err *err)
+{
+    const struct engine *engine = session->engine;
+    if (!attached_are_silent(engine) || session->is_started ||
+        clock_ms() - session->look_ms < engine->settings->idle_position_interval_ms)
+        return true;
+    session->look_ms = clock_ms();
+    return attached_look(session->engine, &session->tables, err);
+}
+
 static bool follow_on(struct session *session, struct err *err)
 {
     struct queue *queue = stream_reader_queue(session->reader);
@@ -402,6 +414,8 @@ static bool follow_on(struct session *session, struct err *err)
         void *item = NULL;
         if (stop_raised(session->engine->soft) && !session->is_started)
             return stop_here(session, err);
+        if (!look_for_attached(session, err))
+            return false;
         enum queue_result result = queue_pop(queue, &item, 0);
         if (result == QUEUE_TIMEOUT) { /* no input waits: what is whole commits now */
             if (!when_idle(session, err))

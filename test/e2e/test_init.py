@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from harness.compare import is_same
 from harness.program import CONFIGURATION, ENDED, FAILED
 from harness.wait import wait_until
 
@@ -476,6 +477,8 @@ def test_a_partition_attached_with_rows_is_copied(pipe):
                     "INSERT INTO r SELECT g, 'old' FROM generate_series(20, 29) g;"
                     "ALTER TABLE p ATTACH PARTITION r FOR VALUES FROM (20) TO (30)")
     pipe.source.sql("UPDATE p SET v = 'new' WHERE a = 20")
+    if pipe.source.cluster.major == 14:  # whose stream does not tell of it: the engine looks
+        wait_until(lambda: is_same(pipe.source, pipe.target), "the attached table is copied", 20)
     pipe.catch_up(engine)
     pipe.is_equal()
     engine.stop()
@@ -496,6 +499,7 @@ def test_partitions_without_a_copy(pipe):
     both(pipe, "ALTER TABLE p ATTACH PARTITION s FOR VALUES FROM (20) TO (30)")
     pipe.source.sql("INSERT INTO p VALUES (21, 'x'), (12, 'y')")
     pipe.catch_up(engine)
+    wait_until(lambda: "not followed: " in engine.stderr, "the attached one is named", 20)
     assert "not followed: " in engine.stderr and "public.s" in engine.stderr
     assert pipe.target.sql("SELECT a FROM p ORDER BY 1") == [(11,), (12,)]
     engine.stop()
