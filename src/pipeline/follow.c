@@ -266,11 +266,14 @@ static bool take_truncate(struct session *session, const struct change *change, 
         if (!is_skipped)
             left[known++] = change->truncated[i];
     }
+    const struct relation **all = arena_alloc(session->arena, size + 1);
+    memcpy(all, left, known * sizeof(*left));
     size_t count =
         handover_filter(session->handover, left, known, session->xid, session->commit_lsn);
     if (count == 0)
         return true;
-    if (!route_check_truncate(session->engine, &session->tables, left, count, err))
+    struct truncated truncated = {all, known, left, count};
+    if (!route_check_truncate(session->engine, &session->tables, &truncated, err))
         return false;
     struct change *own = arena_alloc(session->arena, sizeof(*own));
     *own = *change;

@@ -251,22 +251,22 @@ bool route_check_moved(const struct engine *engine, const struct table_list *the
 
 /* --- TRUNCATE --- */
 
-static bool is_listed(const struct relation *const *relations, size_t count, uint32_t oid)
+static bool is_listed(const struct truncated *truncated, uint32_t oid)
 {
-    for (size_t i = 0; i < count; i++)
-        if (relations[i]->oid == oid)
+    for (size_t i = 0; i < truncated->all_count; i++)
+        if (truncated->all[i]->oid == oid)
             return true;
     return false;
 }
 
 /* The leaves of the same root that the TRUNCATE left out, as an array; false: there are none. */
 static bool find_spared(const struct keeper_tables *kept, const struct keeper_table *leaf,
-                        const struct relation *const *relations, size_t count, struct buf *oids)
+                        const struct truncated *truncated, struct buf *oids)
 {
     bool has_some = false;
     for (size_t i = 0; i < kept->count; i++) {
         const struct keeper_table *other = &kept->items[i];
-        if (other->target_oid != leaf->target_oid || is_listed(relations, count, other->oid))
+        if (other->target_oid != leaf->target_oid || is_listed(truncated, other->oid))
             continue;
         array_add_oid(oids, other->oid);
         has_some = true;
@@ -345,17 +345,18 @@ static bool check_spared(struct engine *engine, const struct relation *leaf, uin
 }
 
 bool route_check_truncate(struct engine *engine, const struct keeper_tables *kept,
-                          const struct relation *const *relations, size_t count, struct err *err)
+                          const struct truncated *truncated, struct err *err)
 {
     uint32_t looked_at = 0; /* the leaves of a root stand together, as a rule */
-    for (size_t i = 0; engine->settings->publish_via_root && i < count; i++) {
+    for (size_t i = 0; engine->settings->publish_via_root && i < truncated->applied_count; i++) {
         AUTO(buf_release) struct buf spared = BUF_INIT;
-        const struct keeper_table *leaf = keeper_table_find(kept, relations[i]->oid);
+        const struct relation *relation = truncated->applied[i];
+        const struct keeper_table *leaf = keeper_table_find(kept, relation->oid);
         if (!leaf || !leaf->target_oid || leaf->target_oid == looked_at)
             continue;
         looked_at = leaf->target_oid;
-        if (find_spared(kept, leaf, relations, count, &spared) &&
-            !check_spared(engine, relations[i], leaf->target_oid, spared.data, err))
+        if (find_spared(kept, leaf, truncated, &spared) &&
+            !check_spared(engine, relation, leaf->target_oid, spared.data, err))
             return false;
     }
     return true;

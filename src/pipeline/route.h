@@ -46,6 +46,15 @@ bool route_check_moved(const struct engine *engine, const struct table_list *the
                        const struct keeper_tables *all, const struct keeper_table *kept,
                        const struct table *table, bool *ret_is_moved, struct err *err);
 
+/* The relations of a TRUNCATE, and those of them that the copy does not hold already. (A leaf that
+ * joined empty has no rows in the root.) */
+struct truncated {
+    const struct relation *const *all; /* borrowed, as applied */
+    size_t all_count;
+    const struct relation *const *applied;
+    size_t applied_count;
+};
+
 /* Refuses a TRUNCATE of some leaves of a root only. */
 bool route_check_truncate(struct engine *engine, const struct keeper_tables *kept,
-                          const struct relation *const *relations, size_t count, struct err *err);
+                          const struct truncated *truncated, struct err *err);

@@ -305,3 +305,29 @@ def test_a_snapshot_into_the_root(pipe):
     assert pipe.command("snapshot", **urls).code == 0
     is_same(pipe)
     assert pipe.target.one("SELECT count(*) FROM pg_class WHERE relname = 'ev_us'") == 0
+
+
+def test_into_the_root_without_a_copy(pipe):
+    pipe.source.sql("CREATE TABLE ev (id int, region text, v text, PRIMARY KEY (id, region))"
+                    " PARTITION BY LIST (region);"
+                    " CREATE TABLE ev_us PARTITION OF ev FOR VALUES IN ('us')")
+    pipe.target.sql(TARGETS["plain"])
+    assert pipe.command("init", source=pipe.source.url(), slot=pipe.slot).code == 0
+    engine = pipe.follow(mode="replication", publish_via_root=True)
+    pipe.source.sql("CREATE TABLE ev_de PARTITION OF ev FOR VALUES IN ('de');"
+                    " INSERT INTO ev VALUES (1, 'de', 'born'), (1, 'us', 'x')")
+    pipe.source.sql("CREATE TABLE ev_in (LIKE ev INCLUDING ALL);"
+                    " ALTER TABLE ev ATTACH PARTITION ev_in FOR VALUES IN ('in')")
+    pipe.catch_up(engine)
+    engine.stop()
+    pipe.source.sql("TRUNCATE ev; INSERT INTO ev VALUES (2, 'in', 'attached'), (2, 'us', 'y')")
+    pipe.copy(mode="replication", publish_via_root=True)
+    is_same(pipe)
+    # filled before it was attached, in one transaction: its rows are in no stream
+    pipe.source.sql("BEGIN; CREATE TABLE ev_cn (LIKE ev INCLUDING ALL);"
+                    " INSERT INTO ev_cn VALUES (3, 'cn', 'lost');"
+                    " ALTER TABLE ev ATTACH PARTITION ev_cn FOR VALUES IN ('cn');"
+                    " INSERT INTO ev VALUES (4, 'cn', 'left out'); COMMIT")
+    engine = pipe.start(mode="replication", publish_via_root=True, until="now").ends(0)
+    assert "not followed" in engine.stderr and "public.ev_cn" in engine.stderr
+    assert pipe.target.one("SELECT count(*) FROM ev WHERE region = 'cn'") == 0
