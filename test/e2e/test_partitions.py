@@ -2,6 +2,7 @@
 import pytest
 from psycopg import errors
 
+from harness.cluster import MAJORS
 from harness.load import load
 from harness.program import CONFIGURATION, FAILED
 from harness.wait import wait_until
@@ -154,6 +155,9 @@ def test_partitions_come_and_go_under_the_root(pipe, shape):
                     " INSERT INTO ev_in SELECT g, 'in', 'old' FROM generate_series(1, 50) g;"
                     " ALTER TABLE ev ATTACH PARTITION ev_in FOR VALUES IN ('in')")
     pipe.source.sql("UPDATE ev SET v = 'seen' WHERE region = 'in' AND id = 3")
+    if MAJORS["source"] < 15:  # its walsender keeps to what it knew of the table before
+        engine.stop()
+        engine = pipe.start(publish_via_root=True)
     wait_until(lambda: pipe.target.sql(ROWS) == pipe.source.sql(ROWS), "the attached rows come")
     pipe.catch_up(engine)
     pipe.source.sql("TRUNCATE ev")
