@@ -20,7 +20,7 @@
 
 static const char DISK_FULL[] = "53100";
 
-enum { CHANGES_MAX = 5, LOSSES_MAX = 10, RETRY_FIRST_MS = 500, RETRY_LONGEST_MS = 30000 };
+enum { CHANGES_MAX = 5, LOSSES_MAX = 10 };
 
 static void snapshot_release(struct snapshot *snapshot)
 {
@@ -273,8 +273,10 @@ static bool attempt_once(struct snapshot *snapshot, bool *ret_is_whole, struct e
     strv_release(&snapshot->changed);
     *ret_is_whole = true;
     if (!start_over(engine, err) || !engine_connect(engine, true, "catalog", &attempt.fresh, err) ||
-        !hold_snapshot(engine, &attempt.hold, err) || !attempt_read_tables(&attempt, err) ||
-        !make_tables(&attempt, ret_is_whole, err))
+        !hold_snapshot(engine, &attempt.hold, err) || !attempt_read_tables(&attempt, err))
+        return false;
+    engine_recovered(engine);
+    if (!make_tables(&attempt, ret_is_whole, err))
         return false;
     if (*ret_is_whole && !copy_rows(snapshot, &attempt, ret_is_whole, err))
         return false;
@@ -296,26 +298,16 @@ static bool refuse_restless(const struct snapshot *snapshot, struct err *err)
     return err_hint(err, "start again when that rests, or leave them out with --excluded-tables");
 }
 
-/* After a lost connection: waits longer each time, then takes the lock again. */
-static bool reconnect(struct engine *engine, int losses, struct err *err)
-{
-    int wait_ms = MIN_OF((int)RETRY_FIRST_MS << losses, (int)RETRY_LONGEST_MS);
-    log_err(LOG_WARN, err);
-    log_info("starting again from nothing in %d ms", wait_ms);
-    metrics_add(engine->metrics, METRIC_RECONNECTS, 1);
-    if (stop_wait(engine->soft, wait_ms))
-        return err_set(err, ERR_STOP, "interrupted");
-    *err = (struct err){0};
-    return engine_lock(engine, err);
-}
-
+/* A server that does not come back is waited for as a pipeline does (reconnect_timeout); bounded is
+ * how often a copy that had begun is lost. */
 static bool copy(struct snapshot *snapshot, struct err *err)
 {
-    bool is_connected = true;
+    struct engine *engine = snapshot->engine;
     int losses = 0;
     for (int changes = 0; changes < CHANGES_MAX;) {
         bool is_whole = false;
-        if (is_connected && attempt_once(snapshot, &is_whole, err)) {
+        *err = (struct err){0};
+        if (attempt_once(snapshot, &is_whole, err)) {
             if (is_whole)
                 return true;
             changes++;
@@ -324,9 +316,11 @@ static bool copy(struct snapshot *snapshot, struct err *err)
         }
         if (err->kind != ERR_RETRY || strcmp(err->sqlstate, DISK_FULL) == 0)
             return false;
-        if (losses == LOSSES_MAX)
-            return err_wrap(err, "gave up after %d lost connections", losses);
-        is_connected = reconnect(snapshot->engine, losses++, err);
+        if (!engine->lost_ms && losses++ == LOSSES_MAX)
+            return err_wrap(err, "gave up after the copy was lost %d times", losses);
+        log_info("the copy starts again from nothing");
+        if (!engine_reconnect(engine, err))
+            return false;
     }
     return refuse_restless(snapshot, err);
 }

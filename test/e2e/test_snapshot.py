@@ -1,14 +1,13 @@
 """Copying once: `snapshot`, and `run` with only a snapshot's source."""
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from harness.cluster import Cluster, as_server_user, server_user
+from harness.cluster import Standby
 from harness.data import make_bank, make_mill, transfer
 from harness.load import load
 from harness.program import (CONFIGURATION, ENDED, FAILED, NOT_FINISHED, PROGRAM,
@@ -437,21 +436,6 @@ def test_fewer_copiers_where_connections_are_few(pipe, read_by):
 
 
 # --- other sources ---
-
-class Standby(Cluster):
-    """A hot standby of a running cluster."""
-
-    def __init__(self, primary, directory):
-        self.primary = primary
-        super().__init__(directory, "source", **primary.settings, hot_standby_feedback="on")
-
-    def _initdb(self):
-        self.directory.mkdir(mode=0o700)
-        shutil.chown(self.directory, server_user())
-        subprocess.run([self.primary.bin / "pg_basebackup", "-h", "127.0.0.1", "-p", str(self.primary.port),
-                        "-U", "postgres", "-D", self.data, "-R", "-c", "fast"], check=True,
-                       cwd=self.directory, env=self._environment(), **as_server_user())
-
 
 def test_a_source_without_logical_decoding_and_its_standby(own_clusters, pipelines, base_directory):
     pipe = pipelines(own_clusters)

@@ -129,6 +129,22 @@ def test_a_network_is_lost_in_mid_copy(wired, network, side):
     goes_on(pipe, engine, before)
 
 
+@pytest.mark.parametrize("side", ["source", pytest.param("target", marks=LONG)])
+def test_a_snapshot_outlives_a_lost_network(wired, network, side):
+    """It has no stream to go on by: all starts again."""
+    pipe = wired
+    make_data(pipe.source)
+    engine = start(pipe, network, "snapshot", **SLOW, **SOON)
+    keeper = "SELECT count(*) FROM trunkline_snapshot.parts"
+    there = "SELECT to_regclass('trunkline_snapshot.parts')"
+    wait_until(lambda: pipe.target.admin_one(there) and pipe.target.admin_one(keeper) > 5,
+               "it copies")
+    lose_network(pipe, network, engine, side)
+    engine.ends(ENDED, 90)
+    assert pipe.is_equal()
+    assert not pipe.target.admin("SELECT nspname FROM pg_namespace WHERE nspname ~ 'trunkline'")
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("side", ["source", "target"])

@@ -327,3 +327,28 @@ class Cluster:
     def remove(self):
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Standby(Cluster):
+    """A hot standby of a running cluster; with a slot there that keeps its WAL, if one is named."""
+
+    def __init__(self, primary, directory, slot="", **settings):
+        self.primary = primary
+        self.address = f"host=127.0.0.1 port={primary.port} user=postgres dbname=postgres"
+        self.slot = slot
+        super().__init__(directory, primary.side, **{
+            **primary.settings, "hot_standby_feedback": "on", "primary_conninfo": self.address,
+            "primary_slot_name": slot, **settings})
+
+    def _initdb(self):
+        self.directory.mkdir(mode=0o700)
+        shutil.chown(self.directory, server_user())
+        more = ["-C", "-S", self.slot] if self.slot else []
+        subprocess.run([self.primary.bin / "pg_basebackup", "-d", self.address, "-D", self.data,
+                        "-c", "fast", *more], check=True, cwd=self.directory,
+                       env=self._environment(), **as_server_user())
+        (self.data / "standby.signal").touch()
+
+    def promote(self):
+        """Makes it a primary of its own."""
+        assert self.database().admin_one("SELECT pg_promote()")
