@@ -55,7 +55,8 @@ static bool is_empty(struct engine *engine, const struct table *table, bool *ret
                      struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
-    AUTO(str_free) char *sql = quote_sql("SELECT FROM %I.%I LIMIT 1", table->schema, table->name);
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT FROM ONLY %I.%I LIMIT 1", table->schema, table->name);
     if (!conn_query(engine->keeper, sql, &rows, err))
         return false;
     *ret_is_empty = rows_count(rows) == 0;

@@ -96,7 +96,7 @@ def dump(database, program):
 def schema_text(database):
     """pg_dump's view of the schema, without what names the moment, the server or our roles."""
     return [line for line in dump(database, BIN).splitlines()
-            if line and not re.match(r"--|\\(un)?restrict|GRANT .* TO trunkline_"
+            if line and not re.match(r"--|\\(un)?restrict|.*pg_attver|GRANT .* TO trunkline_"
                                      r"|ALTER TABLE .* SET \(pg_attver=", line)]
 
 
