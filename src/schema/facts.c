@@ -135,6 +135,7 @@ bool facts_ask(struct conn *source, const struct toc *toc, const struct table_li
         }
     const char *const params[] = {array_end(&catalogs), array_end(&oids)};
     if (!ask(source, facts_objects_sql, 2, params, &text, err) ||
+        !ask(source, facts_grants_sql, 2, params, &text, err) ||
         !ask(source, facts_roles_sql, 0, NULL, &text, err) ||
         (selected && !ask_selection(source, selected, keeper, &text, err)))
         return false;

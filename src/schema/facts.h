@@ -24,8 +24,11 @@ enum fact_kind {
     FACT_MAINTAIN = 'M',    /* somebody has this privilege (of 17) and not just all of them */
     FACT_POLICY_ROLE = 'P', /* a: a role that the policy names */
     FACT_MAPPING = 'U',     /* a: the tag of a user mapping, b: its role; "" for public */
-    FACT_TABLESPACE = 'T',  /* a: its name */
-    FACT_LABEL = 'L',       /* a: the provider of a security label of the object */
+    FACT_REVOKE = 'v',      /* a: SQL, what to take away first; b: from whom; "" for public */
+    FACT_GRANT = 'g',       /* a: SQL of a single grant by the owner; b: to whom; "" for public */
+    FACT_GRANT_MAINTAIN = 'm', /* the same, of that privilege */
+    FACT_TABLESPACE = 'T',     /* a: its name */
+    FACT_LABEL = 'L',          /* a: the provider of a security label of the object */
 };
 
 struct fact {

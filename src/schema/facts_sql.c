@@ -33,6 +33,61 @@ const char facts_objects_sql[] =
     "     (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     "  ) x(owner))";
 
+/* Single grants; those by others than the owner are repeated by nobody. */
+#define NAMED(name) "pg_catalog.format('%I.%I', n.nspname, " name ")"
+const char facts_grants_sql[] =
+    "WITH w AS (SELECT DISTINCT c, o FROM ROWS FROM (unnest($1::pg_catalog.oid[]),"
+    "   unnest($2::pg_catalog.oid[])) AS w(c, o)),"
+    " relation AS (SELECT c.oid, c.relowner, c.relacl, CASE c.relkind WHEN 'S' THEN 'SEQUENCE '"
+    "   ELSE 'TABLE ' END || " NAMED(
+        "c.relname") " AS what FROM pg_catalog.pg_class c"
+                     "  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN w ON w.c = "
+                     "1259 AND w.o = c.oid),"
+                     " list(c, o, owner, acl, what, part) AS ("
+                     "  SELECT 1259, oid, relowner, relacl, what, '' FROM relation WHERE relacl IS "
+                     "NOT NULL"
+                     "  UNION ALL SELECT 1259, r.oid, r.relowner, a.attacl, r.what,"
+                     "   pg_catalog.format(' (%I)', a.attname) FROM relation r JOIN "
+                     "pg_catalog.pg_attribute a"
+                     "   ON a.attrelid = r.oid AND a.attacl IS NOT NULL"
+                     "  UNION ALL SELECT 1255, p.oid, proowner, proacl, 'ROUTINE ' || i.identity, "
+                     "''"
+                     "   FROM pg_catalog.pg_proc p JOIN w ON w.c = 1255 AND w.o = p.oid"
+                     "   CROSS JOIN LATERAL pg_catalog.pg_identify_object(1255, p.oid, 0) i WHERE "
+                     "proacl IS NOT NULL"
+                     "  UNION ALL SELECT 1247, t.oid, typowner, typacl, 'TYPE ' || " NAMED(
+                         "t.typname") ", ''"
+                                      "   FROM pg_catalog.pg_type t JOIN w ON w.c = 1247 AND w.o = "
+                                      "t.oid"
+                                      "   JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
+                                      "WHERE typacl IS NOT NULL"
+                                      "  UNION ALL SELECT 2615, n.oid, nspowner, nspacl, "
+                                      "pg_catalog.format('SCHEMA %I', nspname), ''"
+                                      "   FROM pg_catalog.pg_namespace n JOIN w ON w.c = 2615 AND "
+                                      "w.o = n.oid"
+                                      "   WHERE nspacl IS NOT NULL)"
+                                      " SELECT 'v', c, o, 'REVOKE ALL ON ' || what || ' FROM "
+                                      "PUBLIC', '' FROM list WHERE part = ''"
+                                      " UNION ALL SELECT 'v', c, o, pg_catalog.format('REVOKE ALL "
+                                      "ON %s FROM %I', what,"
+                                      "   pg_catalog.pg_get_userbyid(owner)), "
+                                      "pg_catalog.pg_get_userbyid(owner)::text"
+                                      "  FROM list WHERE part = ''"
+                                      " UNION ALL SELECT CASE e.privilege_type WHEN 'MAINTAIN' "
+                                      "THEN 'm' ELSE 'g' END, c, o,"
+                                      "   pg_catalog.format('GRANT %s%s ON %s TO %s%s', "
+                                      "e.privilege_type, part, what,"
+                                      "    CASE e.grantee WHEN 0 THEN 'PUBLIC'"
+                                      "     ELSE "
+                                      "pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(e.grantee)"
+                                      ") END,"
+                                      "    CASE WHEN e.is_grantable THEN ' WITH GRANT OPTION' ELSE "
+                                      "'' END),"
+                                      "   CASE e.grantee WHEN 0 THEN '' ELSE "
+                                      "pg_catalog.pg_get_userbyid(e.grantee)::text END"
+                                      "  FROM list CROSS JOIN LATERAL pg_catalog.aclexplode(acl) e "
+                                      "WHERE e.grantor = owner";
+
 /* Access lists: catalog, oid, owner, the list and what it is when nobody granted anything.
  * Of built-in objects as well: pg_dump dumps what was changed there. */
 #define LISTS                                                                             \

@@ -4,6 +4,9 @@
 /* $1, $2: catalogs and oids of the dump's entries. */
 extern const char facts_objects_sql[];
 
+/* The same parameters. */
+extern const char facts_grants_sql[];
+
 /* No parameters. */
 extern const char facts_roles_sql[];
 

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "schema/array.h"
+#include "schema/grants.h"
 
 enum { WITH_MAINTAIN = 170000 };
 
@@ -159,6 +160,9 @@ static bool is_refused(const struct refused *refused, const struct fact *fact)
     case FACT_LABEL:
         return strv_has(&refused->providers, fact->a);
     case FACT_MAINTAIN:
+    case FACT_REVOKE:
+    case FACT_GRANT:
+    case FACT_GRANT_MAINTAIN:
     case FACT_OBJECT:
     case FACT_REPEATABLE:
     case FACT_POPULATED:
@@ -247,7 +251,20 @@ static void leave_out_refused(const struct facts *facts, const struct refused *r
     toc_leave_out(toc); /* comments on them too */
 }
 
-/* pg_dump writes all privileges on an object as one entry. */
+/* For objects whose privileges are left out as a whole: those that can be given. */
+static void grant_singly(const struct facts *facts, const struct grants_limits *limits,
+                         struct toc *toc)
+{
+    for (size_t i = 0; i < toc->count; i++) {
+        const struct toc_entry *entry = &toc->items[i];
+        struct toc_entry *object = entry->dep_count ? toc_find(toc, entry->deps[0]) : NULL;
+        if (entry->kind == TOC_ACL && entry->is_left_out && object && !object->is_left_out &&
+            !object->grants)
+            object->grants = grants_sql(facts, object, limits);
+    }
+}
+
+/* pg_dump writes all privileges on an object as one entry: the others are granted singly. */
 static void leave_out_maintain(const struct facts *facts, int version, struct toc *toc,
                                struct strv *warnings)
 {
@@ -262,10 +279,9 @@ static void leave_out_maintain(const struct facts *facts, int version, struct to
             !facts_find(facts, FACT_MAINTAIN, object->catalog, object->oid))
             continue;
         entry->is_left_out = true;
-        strv_take(warnings,
-                  str_fmt("the privileges on %s are left out: PostgreSQL %d has no MAINTAIN, GRANT "
-                          "the others by hand",
-                          object->identity, version / 10000));
+        strv_take(warnings, str_fmt("%s %s is left out: PostgreSQL %d has no such privilege",
+                                    entry->kind == TOC_ACL ? "MAINTAIN on" : "with MAINTAIN,",
+                                    object->identity, version / 10000));
     }
 }
 
@@ -327,7 +343,7 @@ static void warn_all(const struct names *owners, const struct refused *refused,
                      const struct names *spaces, struct strv *warnings)
 {
     static const char to_user[] = "everything will belong to the target's user";
-    static const char no_grants[] = "the privileges on some objects are left out";
+    static const char no_grants[] = "privileges are left out";
     static const char default_space[] = "the default tablespace is used";
     static const char lacks[] = "the target lacks role";
     static const char cannot[] = "the target's user may not act for role";
@@ -365,6 +381,10 @@ bool present_limits(struct conn *target, const struct facts *facts, struct toc *
     if (!limits->without_privileges)
         leave_out_maintain(facts, conn_version(target), toc, warnings);
     leave_out_refused(facts, &refused, toc, warnings);
+    struct grants_limits singly = {&refused.grantees.missing, limits->without_owners,
+                                   conn_version(target) < WITH_MAINTAIN};
+    if (!limits->without_privileges)
+        grant_singly(facts, &singly, toc);
     return true;
 }
 

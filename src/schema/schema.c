@@ -312,6 +312,20 @@ static bool restore_pass(const struct schema_job *job, int version, enum schema_
            (write_file(path, list, err) && restore_list(job, version, stage, limits, err));
 }
 
+/* At the stage of the entries that they stand for. */
+static bool grant_singly(struct conn *target, const struct toc *toc, enum schema_stage stage,
+                         struct err *err)
+{
+    for (size_t i = 0; i < toc->count; i++) {
+        const struct toc_entry *object = &toc->items[i];
+        bool is_early = object->pass == PASS_SCHEMAS;
+        if (object->grants && stage == (is_early ? SCHEMA_TABLES : SCHEMA_KEYS) &&
+            !conn_exec(target, object->grants, err))
+            return err_wrap(err, "could not grant on %s", object->identity);
+    }
+    return true;
+}
+
 static bool restore_entries(struct schema_job *job, struct conn *target, enum schema_stage stage,
                             struct toc *toc, const struct facts *facts, struct err *err)
 {
@@ -333,7 +347,7 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
         if (!restore_pass(job, conn_version(target), stage, &limits, &list, err))
             return false;
     }
-    return true;
+    return grant_singly(target, toc, stage, err);
 }
 
 /* A range gets its owner by an ALTER TYPE, which servers before 17 do not pass on to its

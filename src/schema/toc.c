@@ -60,6 +60,7 @@ void toc_release(struct toc *toc)
         free(toc->items[i].line);
         free(toc->items[i].deps);
         free(toc->items[i].parent_identity);
+        free(toc->items[i].grants);
     }
     free(toc->items);
     free(toc->by_id);

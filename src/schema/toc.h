@@ -73,6 +73,7 @@ struct toc_entry {
     bool is_invalid;       /* an index that must be built again */
     bool is_unpopulated;   /* a materialised view without data */
     char *parent_identity; /* owned: what it is a partition of; or NULL */
+    char *grants;          /* owned: SQL in place of entries with its privileges; or NULL */
 };
 
 struct toc {

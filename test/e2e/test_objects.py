@@ -110,7 +110,8 @@ def test_a_kind_of_object_is_copied(copied, kind):
 
 @pytest.mark.matrix
 def test_definitions_rows_and_sequences_are_the_same(copied):
-    assert schema_differences(copied.source, copied.target) == []
+    found = schema_differences(copied.source, copied.target)
+    assert [line for line in found if objects.ALIKE or "granted TO app" not in line] == []
     assert sequence_differences(copied.source, copied.target) == []
     copied.is_verified()
 
@@ -271,7 +272,9 @@ POOR = """
 CREATE ROLE {role}; GRANT {role} TO app, trunkline_source; SET ROLE app;
 CREATE TABLE plain (id int PRIMARY KEY); GRANT SELECT ON plain TO PUBLIC;
 CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a');
-GRANT SELECT ON t TO {role}; GRANT UPDATE (v) ON t TO {role};
+GRANT SELECT ON t TO {role}, PUBLIC; GRANT UPDATE (v) ON t TO {role}, PUBLIC;
+CREATE FUNCTION closed() RETURNS int LANGUAGE sql AS 'SELECT 1'; REVOKE ALL ON FUNCTION closed FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION closed TO {role};
 ALTER DEFAULT PRIVILEGES FOR ROLE app GRANT SELECT ON TABLES TO {role};
 CREATE POLICY p ON t TO {role} USING (true);
 CREATE TABLE theirs (id int PRIMARY KEY); INSERT INTO theirs VALUES (2); RESET ROLE;
@@ -295,8 +298,12 @@ def test_what_the_target_lacks_is_named_and_not_fatal(pipe, shared_clusters):
                 "warning database_settings"} <= found
         pipe.copy()
         pipe.is_equal()
-        assert pipe.target.admin("SELECT relname FROM pg_class WHERE relacl IS NOT NULL AND relname IN"
-                                 " ('t', 'plain')") == [("plain",)]
+        assert pipe.target.admin("SELECT relname FROM pg_class WHERE relacl::text ~ '[{,]=r/' AND relname"
+                                 " IN ('t', 'plain') ORDER BY 1") == [("plain",), ("t",)]
+        assert pipe.target.admin("SELECT attname FROM pg_attribute WHERE attacl::text ~ '[{,]=w/'"
+                                 " AND attrelid = 't'::regclass") == [("v",)]
+        assert pipe.target.admin_one("SELECT prosrc FROM pg_proc WHERE proname = 'closed' AND"
+                                     " proacl::text !~ '[{,]=X'") == "SELECT 1"
         assert not pipe.target.admin("SELECT polname FROM pg_policy")
         assert not pipe.target.admin("SELECT defaclacl FROM pg_default_acl")
         assert pipe.target.admin_one("SELECT reltablespace FROM pg_class WHERE relname = 'apart'") == 0
