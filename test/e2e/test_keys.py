@@ -155,6 +155,28 @@ def test_keys_under_a_nondeterministic_collation(pipe):
     prove_cases(pipe, BLIND, COLLATION)
 
 
+TEMPORAL = {"temporal": ("default: a key WITHOUT OVERLAPS (from 18)", """
+        CREATE TABLE {0} (id int, during ext.span, v int, PRIMARY KEY (id, during WITHOUT OVERLAPS));
+        INSERT INTO {0} VALUES (1, '[1,5)', 1), (1, '[5,9)', 2), (2, '(,)', 3)""", """
+        UPDATE {0} SET v = 10 WHERE v = 1; UPDATE {0} SET during = '[7,9)' WHERE v = 2;
+        UPDATE {0} SET during = '[1,7)' WHERE v = 10; DELETE FROM {0} WHERE id = 2""")}
+
+
+@pytest.mark.matrix
+@pytest.mark.versions(source=(18, 99), target=(18, 99))
+@prove(TEMPORAL)
+def test_a_key_without_overlaps(pipe):
+    for database in (pipe.source, pipe.target):  # no extension that a plain role may make
+        database.admin("CREATE SCHEMA ext AUTHORIZATION app; CREATE EXTENSION btree_gist SCHEMA ext")
+    prove_cases(pipe, TEMPORAL, "SET search_path = public, ext",
+                "CREATE TYPE ext.span AS RANGE (subtype = float8)")
+    pipe.source.sql("INSERT INTO temporal VALUES (3, '[1,5)', 0)")
+    pipe.copy()
+    pipe.target.sql("UPDATE temporal SET during = '[2,5)' WHERE id = 3")  # overlaps, is not equal
+    pipe.source.sql("UPDATE temporal SET v = 1 WHERE id = 3")
+    assert pipe.run(until="now").code == FAILED
+
+
 CHANGES = ["UPDATE t SET v = v + 1", "UPDATE t SET k = k || 'x' WHERE id % 5 = 1",
            "UPDATE t SET id = -id WHERE id % 5 = 2", "DELETE FROM t WHERE id % 5 = 3",
            "INSERT INTO t SELECT g, 'k' || g, 0, repeat('x', 3000) FROM generate_series(3, 99, 5) g"]

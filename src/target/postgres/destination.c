@@ -23,7 +23,9 @@ static const char columns_sql[] =
     "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
     " WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')";
 
-/* The unique indexes that can identify a row, primary key first, with each column's equality. */
+/* The unique indexes that can identify a row, primary key first, with each column's equality: in a
+ * btree (403) the third operator of its class; in the GiST index of a key WITHOUT OVERLAPS that one
+ * finds what overlaps. */
 static const char indexes_sql[] =
     "SELECT i.indexrelid, i.indnkeyatts, a.attname, opn.nspname, o.oprname, i.indisprimary,"
     " ocn.nspname, oc.opcname, con.nspname, co.collname"
@@ -35,9 +37,10 @@ static const char indexes_sql[] =
     " JOIN pg_catalog.pg_namespace ocn ON ocn.oid = oc.opcnamespace"
     " LEFT JOIN pg_catalog.pg_collation co ON co.oid = i.indcollation[k]"
     " LEFT JOIN pg_catalog.pg_namespace con ON con.oid = co.collnamespace"
-    " JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3"
+    " JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily"
     "   AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype"
     " JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr"
+    "   AND CASE oc.opcmethod WHEN 403 THEN ao.amopstrategy = 3 ELSE o.oprname = '=' END"
     " JOIN pg_catalog.pg_namespace opn ON opn.oid = o.oprnamespace"
     " WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indisvalid"
     " AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL"
