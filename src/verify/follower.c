@@ -172,6 +172,8 @@ static bool look_again(struct follower *follower, struct passing *passing, struc
     if (!is_at_work(follower, &runs, err))
         return false;
     passing->looked_at_ms = now_ms;
+    if (follower->tell)
+        follower->tell(follower->told, (int64_t)(passing->goal - passing->position));
     if (runs)
         passing->seen_at_ms = now_ms;
     if (now_ms - passing->seen_at_ms > GONE_MS)

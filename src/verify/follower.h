@@ -14,10 +14,12 @@ struct follower {
     const char *schema; /* borrowed: the keeper's */
     char *slot;         /* owned; NULL: no pipeline follows this source to this target */
     struct keeper_tables tables;
-    uint64_t consistent_from; /* 0: its copy is not complete */
-    uint64_t position;        /* as last read */
-    bool was_at_work;         /* an engine was, since follower_open() */
-    const char *gave_up;      /* why the last wait ended without its goal; NULL: it did not */
+    uint64_t consistent_from;                 /* 0: its copy is not complete */
+    uint64_t position;                        /* as last read */
+    bool was_at_work;                         /* an engine was, since follower_open() */
+    void (*tell)(void *told, int64_t behind); /* called once a second of waiting; or NULL */
+    void *told;                               /* borrowed */
+    const char *gave_up; /* why the last wait ended without its goal; NULL: it did not */
 };
 
 #define FOLLOWER_INIT ((struct follower){0})

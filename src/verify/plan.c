@@ -350,7 +350,7 @@ static void add_keys(struct buf *sql, const struct plan *plan, const struct strv
  * counts as the same as long as the server's WAL grows. */
 static void add_version(struct buf *sql, const struct table *table)
 {
-    bool has_versions = table->is_heap || table->kind == 'p';
+    bool has_versions = table->is_heap || table->kind != 'r';
     quote_add(sql, ", hashtextextended((%s) COLLATE \"C\", 0) AS v, %s AS m",
               has_versions ? "t.tableoid::text || t.ctid::text || t.xmin::text"
                            : "pg_catalog.pg_current_wal_insert_lsn()::text",

@@ -134,6 +134,18 @@ void report_progress(struct report *report, const struct table *table)
     (void)fflush(report->progress);
 }
 
+void report_wait(void *told, int64_t behind)
+{
+    const struct report *report = told;
+    if (!report->progress)
+        return;
+    clear_progress(report);
+    (void)fprintf(report->progress,
+                  "%zu of %zu tables; waits for the target, %" PRId64 " bytes of WAL behind",
+                  report->compared, report->table_count, behind);
+    (void)fflush(report->progress);
+}
+
 static void print_difference(FILE *out, const struct comparison *c, const struct difference *d)
 {
     (void)fprintf(out, "    %-17s  ", c->key.count ? kind_text(d->kind) : "row");

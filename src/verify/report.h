@@ -21,6 +21,9 @@ void report_free(struct report **report); /* AUTO handler */
 /* Shows which table is at work. */
 void report_progress(struct report *report, const struct table *table);
 
+/* Shows that the target has to come so many bytes of WAL further. For struct follower. */
+void report_wait(void *report, int64_t behind);
+
 /* A table has been compared. */
 void report_table(struct report *report, const struct comparison *comparison);
 

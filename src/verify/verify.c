@@ -115,6 +115,8 @@ bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, F
         report_new(comments ? comments : out, settings->json, progress, &source);
     if (is_ready)
         follower_open(&pair, settings->keeper_schema, &follower);
+    follower.tell = report_wait;
+    follower.told = report;
     bool is_finished = is_ready &&
                        (!has_schema || compare_catalogs(&follower, settings, out, report, err)) &&
                        compare_all(&pair, &source, &target, &follower, report, err);
