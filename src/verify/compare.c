@@ -36,13 +36,15 @@ struct work {
     struct plan plan;
     struct follower *follower; /* borrowed */
     struct comparison *result;
-    uint32_t parts; /* the first sums are of so many parts by hash; 0: of ranges */
-    bool follows;   /* an engine is at work */
+    struct rows *images[SIDES]; /* owned; without a key: what find() has read last */
+    uint32_t parts;             /* the first sums are of so many parts by hash; 0: of ranges */
+    bool follows;               /* an engine is at work */
 };
 
 static void work_release(struct work *work)
 {
     plan_release(&work->plan);
+    pair_rows_free(&work->images);
 }
 
 /* Sums by part, dense: parts that no row is in stay 0. */
@@ -115,12 +117,13 @@ static bool find(struct work *work, const struct scope *scope, struct finding_li
         return false;
     size_t counts[SIDES] = {0};
     struct entry *source = entries_read(rows[SIDE_SOURCE], &counts[SIDE_SOURCE]);
-    rows_free(&rows[SIDE_SOURCE]);
     struct entry *target = entries_read(rows[SIDE_TARGET], &counts[SIDE_TARGET]);
-    rows_free(&rows[SIDE_TARGET]);
     entries_compare(source, counts[SIDE_SOURCE], target, counts[SIDE_TARGET], ret_findings);
     free(source);
     free(target);
+    pair_rows_free(&work->images);
+    for (int side = 0; side < SIDES && !work->plan.key_count; side++)
+        work->images[side] = TAKE(rows[side]);
     return true;
 }
 
@@ -166,6 +169,7 @@ static void describe_keyed(struct difference *difference, const struct work *wor
                      rows_text(rows[SIDE_TARGET], places[SIDE_TARGET], 1));
 }
 
+/* The last column of the rows is the place of one of them. */
 static void describe_image(struct difference *difference, const struct finding *finding,
                            struct rows *const rows[SIDES])
 {
@@ -174,7 +178,24 @@ static void describe_image(struct difference *difference, const struct finding *
     enum side side = finding->source_value > finding->target_value ? SIDE_SOURCE : SIDE_TARGET;
     int place = described(rows[side], finding->key);
     if (place >= 0)
-        difference->ctid = str_dup(rows_text(rows[side], place, 1));
+        difference->ctid = str_dup(rows_text(rows[side], place, rows_columns(rows[side]) - 1));
+}
+
+/* At rest the rows without a key that were read tell their places: another reading of the whole
+ * table is spared. */
+static bool ask(struct work *work, const struct scope *scope, const char *hashes,
+                struct rows *ret_rows[SIDES], struct err *err)
+{
+    if (!work->plan.key_count && !work->follows) {
+        for (int side = 0; side < SIDES; side++)
+            ret_rows[side] = TAKE(work->images[side]);
+        return true;
+    }
+    AUTO(str_free)
+    char *source = plan_describe_sql(&work->plan, SIDE_SOURCE, scope, hashes);
+    AUTO(str_free)
+    char *target = plan_describe_sql(&work->plan, SIDE_TARGET, scope, hashes);
+    return pair_query(work->pair, source, target, ret_rows, err);
 }
 
 /* Names the first findings, as many as the result still has room for. */
@@ -191,11 +212,7 @@ static bool describe(struct work *work, const struct scope *scope,
     if (!count)
         return true;
     AUTO(pair_rows_free) struct rows *rows[SIDES] = {NULL};
-    AUTO(str_free)
-    char *source = plan_describe_sql(&work->plan, SIDE_SOURCE, scope, buf_text(&hashes));
-    AUTO(str_free)
-    char *target = plan_describe_sql(&work->plan, SIDE_TARGET, scope, buf_text(&hashes));
-    if (!pair_query(work->pair, source, target, rows, err))
+    if (!ask(work, scope, buf_text(&hashes), rows, err))
         return false;
     for (size_t i = 0; i < count; i++) {
         struct difference *difference = &result->differences[result->difference_count++];

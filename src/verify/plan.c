@@ -3,8 +3,8 @@
  * A row's hash is that of its text form as record_out writes it: each column by its type's output
  * function under our session settings, NULL and '' told apart. (A cast to text would keep the
  * encoding declaration of an xml value, which its output drops.)
- * Ranges: a key column is compared by its own order where the type's order is the same on every
- * server, else by the bytes of its text form (COLLATE "C").
+ * Ranges: the first key column is compared by its own order where the type's order is the same on
+ * every server, else by the bytes of its text form (COLLATE "C").
  *
  * Sums of parts are made from a subquery that has a volatile column nobody computes. Such a one is
  * planned by itself: the planner expects 200 groups (not one for every row, which it would sort on
@@ -111,12 +111,32 @@ static void add_row_hash(struct buf *sql, const struct plan *plan)
     add_hash(sql, plan, buf_text(&columns));
 }
 
+static bool is_text(const struct table *table, const char *name)
+{
+    const struct column *column = table_column(table, name);
+    return column && (strcmp(column->type_name, "text") == 0 ||
+                      strcmp(column->type_name, "character varying") == 0);
+}
+
+/* Such a table is not divided by ranges: an index of the database's collation is of no use for
+ * them, and a hash tells where a row belongs in an eighth of the time. */
+static bool has_text_key(const struct plan *plan)
+{
+    return plan->key_count == 1 && !plan->recodes &&
+           is_text(plan->tables[SIDE_SOURCE], plan->key[0]->name) &&
+           is_text(plan->tables[SIDE_TARGET], plan->key[0]->name);
+}
+
 /* What tells rows apart: the hash of the key, or of the whole row. */
 static void add_key_hash(struct buf *sql, const struct plan *plan)
 {
     AUTO(buf_release) struct buf columns = BUF_INIT;
     if (!plan->key_count) {
         add_row_hash(sql, plan);
+        return;
+    }
+    if (has_text_key(plan)) {
+        quote_add(sql, "hashtextextended(t.%I::text COLLATE \"C\", 0)", plan->key[0]->name);
         return;
     }
     for (size_t i = 0; i < plan->key_count; i++)
@@ -165,7 +185,7 @@ char *plan_bounds_sql(const struct plan *plan)
 {
     const struct table *source = plan->tables[SIDE_SOURCE];
     int64_t pages = source->bytes / PAGE_BYTES;
-    if (!plan->key_count)
+    if (!plan->key_count || has_text_key(plan))
         return NULL;
     const struct column *first = plan->key[0];
     const struct native_order *native = native_order(plan, first);
@@ -274,7 +294,7 @@ char *plan_rows_sql(const struct plan *plan, enum side side, const struct scope 
     if (plan->key_count)
         add_row_hash(&sql, plan);
     else
-        buf_puts(&sql, "count(*)");
+        buf_puts(&sql, "count(*), min(t.ctid)");
     add_from(&sql, plan, side);
     add_where(&sql, plan, scope);
     if (!plan->key_count)
@@ -325,11 +345,10 @@ bool plan_can_seek(const struct plan *plan)
 {
     for (size_t i = 0; i < plan->key_count; i++) {
         const struct column *column = plan->key[i];
-        const struct column *other = table_column(plan->tables[SIDE_TARGET], column->name);
-        bool is_text = !plan->recodes && (strcmp(column->type_name, "text") == 0 ||
-                                          strcmp(column->type_name, "character varying") == 0);
-        if (!native_order(plan, column) &&
-            !(is_text && other && strcmp(other->type_name, column->type_name) == 0))
+        bool is_text_of_one_encoding = !plan->recodes &&
+                                       is_text(plan->tables[SIDE_SOURCE], column->name) &&
+                                       is_text(plan->tables[SIDE_TARGET], column->name);
+        if (!native_order(plan, column) && !is_text_of_one_encoding)
             return false;
     }
     return plan->key_count > 0;

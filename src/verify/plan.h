@@ -63,7 +63,7 @@ char *plan_ranges_sql(const struct plan *plan, enum side side);
 /* part, rows, sum: a row for each part of the scope that is not empty. Its chosen is not used. */
 char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope);
 
-/* Key hash, row hash, in the key's order. Without a key: row hash, count. */
+/* Key hash, row hash, in the key's order. Without a key: row hash, count, ctid of one row. */
 char *plan_rows_sql(const struct plan *plan, enum side side, const struct scope *scope);
 
 /* Of the rows with these key hashes ("5,-7"): key hash, "{hash of each column}", key columns as
