@@ -86,7 +86,8 @@ def test_wider_types_without_a_copy(pipe):
 
 
 @pytest.mark.proves(GROUP, "narrower and other types", copied="no: refused by check")
-@pytest.mark.parametrize("kind", ["varchar(3)", "citext", "int"])
+@pytest.mark.parametrize("kind", ["varchar(3)", pytest.param("citext", marks=pytest.mark.long),
+                                  pytest.param("int", marks=pytest.mark.long)])
 def test_other_types_are_refused(pipe, kind):
     pipe.source.sql(TABLE)
     pipe.target.sql(f"CREATE EXTENSION citext; CREATE TABLE t (id int PRIMARY KEY, v {kind})")
@@ -175,9 +176,11 @@ def test_a_required_column(pipe):
 @pytest.mark.proves(GROUP, "a view, materialized view or foreign table in a table's place",
                     copied="no: refused by check")
 @pytest.mark.parametrize("other", [
-    "CREATE VIEW t AS SELECT 1 AS id, 'x' AS v", "CREATE MATERIALIZED VIEW t AS SELECT 1 AS id",
-    "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
-    " CREATE FOREIGN TABLE t (id int, v text) SERVER s"], ids=["view", "matview", "foreign"])
+    "CREATE VIEW t AS SELECT 1 AS id, 'x' AS v",
+    pytest.param("CREATE MATERIALIZED VIEW t AS SELECT 1 AS id", marks=pytest.mark.long),
+    pytest.param("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+                 " CREATE FOREIGN TABLE t (id int, v text) SERVER s", marks=pytest.mark.long)],
+    ids=["view", "matview", "foreign"])
 def test_something_else_of_that_name(pipe, other):
     pipe.source.sql(TABLE)
     pipe.target.admin(other + "; ALTER TABLE t OWNER TO app")

@@ -287,6 +287,7 @@ def test_into_the_root_without_a_key(pipe):
     assert pipe.verify(publish_via_root=True).code == 0
 
 
+@pytest.mark.long
 def test_switched_on_and_off(pipe):
     pipe.source.sql(TREE)
     pipe.copy()

@@ -59,6 +59,7 @@ def test_the_next_value_is_the_sources(pipe):
                 assert one.execute(query).fetchone() == other.execute(query).fetchone(), name
 
 
+@pytest.mark.long
 def test_at_the_end_only(pipe):
     pipe.source.sql("CREATE SEQUENCE s; CREATE SEQUENCE quick; CREATE TABLE t (id int PRIMARY KEY)")
     engine = pipe.follow(sequence_sync_interval="0")
@@ -97,6 +98,7 @@ def test_one_that_wraps(pipe):
     engine.stop()
 
 
+@pytest.mark.long
 def test_restarted_by_truncate(pipe):
     """The stream sets the target's back; what the source has used since comes with the next round."""
     pipe.source.sql("CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t SELECT FROM"
