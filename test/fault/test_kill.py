@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.copies import finished, records
 from harness.data import make_mill, mill_step
 from harness.load import load
 from harness.wait import wait_until
@@ -77,8 +78,11 @@ def test_killed_while_it_copies(rough, times, victim):
             began = time.monotonic()
             engine = pipe.start(**SLOW_COPY)
             at(began + moment)
+            names = finished(pipe)
+            before = records(pipe, names)
             kill(victim, pipe, engine)
             engine = until_complete(pipe, engine)
+            assert records(pipe, names) == before
             engine.stop()
     pipe.copy()
     pipe.is_verified()

@@ -1,9 +1,12 @@
 """Servers that restart, and networks that swallow everything, while a copy runs."""
+import pathlib
+import re
 import signal
 import time
 
 import pytest
 
+from harness.copies import finished, is_in_the_middle, records
 from harness.data import make_mill, mill_step
 from harness.load import load
 from harness.network import Network
@@ -14,13 +17,6 @@ from harness.wait import wait_until
 # Slow enough to be caught in the middle.
 SLOW = {"part_size": "64kB", "copiers": 2, "max_rate": "500kB"}
 SOON = {"tcp_user_timeout": "2s", "connect_timeout": "2s"}
-PARTS = ("SELECT t.table_name, p.part, p.xmin::text, p.done_at::text FROM trunkline.parts p"
-         " JOIN trunkline.tables t USING (slot, source_oid) WHERE t.table_name = ANY (%s)")
-FINISHED = ("SELECT t.table_name FROM trunkline.tables t JOIN trunkline.parts p"
-            " USING (slot, source_oid) WHERE t.parts > 0"
-            " GROUP BY t.slot, t.source_oid HAVING count(*) = t.parts")
-UNFINISHED = ("SELECT count(*) FROM trunkline.tables t WHERE parts > (SELECT count(*)"
-              " FROM trunkline.parts p WHERE p.source_oid = t.source_oid)")
 
 
 def make_data(database):
@@ -30,23 +26,12 @@ def make_data(database):
                  "ALTER TABLE event ADD FOREIGN KEY (id) REFERENCES event")
 
 
-def finished(pipe):
-    """The tables whose parts are all there; empty while the keeper is not to be reached."""
-    if pipe.target.admin_one("SELECT to_regclass('trunkline.parts')") is None:
-        return []
-    return [name for name, in pipe.target.admin(FINISHED)]
-
-
 def wait_for_the_middle(pipe, engine):
     """Until some tables are finished and others are not; the records of the finished ones."""
-    wait_until(lambda: engine.runs() and finished(pipe) and pipe.target.admin_one(UNFINISHED),
+    wait_until(lambda: engine.runs() and is_in_the_middle(pipe),
                "some tables are copied", 60)
     names = finished(pipe)
     return names, records(pipe, names)
-
-
-def records(pipe, names):
-    return sorted(pipe.target.admin(PARTS, names))
 
 
 def goes_on(pipe, engine, before, timeout=90):
@@ -60,7 +45,7 @@ def goes_on(pipe, engine, before, timeout=90):
 
 
 @pytest.mark.parametrize("side, how", [
-    ("source", signal.SIGQUIT), ("target", signal.SIGINT),
+    ("source", signal.SIGQUIT), pytest.param("target", signal.SIGINT, marks=LONG),
     pytest.param("source", signal.SIGINT, marks=LONG),
     pytest.param("target", signal.SIGQUIT, marks=LONG)])
 def test_a_server_restarts_in_mid_copy(rough, side, how):
@@ -75,6 +60,29 @@ def test_a_server_restarts_in_mid_copy(rough, side, how):
         running.wait_steps(20 if side == "target" else 0)
         cluster.start()
         running.wait_steps(20)
+    goes_on(pipe, engine, before)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_eight_copiers_lose_their_sessions_at_once(pipe, side):
+    make_data(pipe.source)
+    with load(pipe.source, mill_step):
+        engine = pipe.start(**{**SLOW, "copiers": 8})
+        copiers = (" FROM pg_stat_activity WHERE datname = current_database()"
+                   f" AND application_name = 'trunkline:{pipe.slot}:copier'")
+        server = getattr(pipe, side)
+        wait_until(lambda: server.admin_one(f"SELECT count(*) {copiers}") == 8
+                   and pipe.phase() == "tables"
+                   and pipe.target.admin_one("SELECT count(*) FROM trunkline.parts") > 2,
+                   "eight copiers are at work")
+        names = finished(pipe)
+        before = names, records(pipe, names)
+        assert server.admin(f"SELECT pg_terminate_backend(pid) {copiers}")
+        pipe.catch_up(engine, 90)
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB",
+                             pathlib.Path(f"/proc/{engine.pid}/status").read_text())[1])
+    assert peak < 64 * 1024, f"{peak} kB"
     goes_on(pipe, engine, before)
 
 
@@ -129,7 +137,8 @@ def test_a_network_is_lost_in_mid_copy(wired, network, side):
     goes_on(pipe, engine, before)
 
 
-@pytest.mark.parametrize("side", ["source", pytest.param("target", marks=LONG)])
+@pytest.mark.long
+@pytest.mark.parametrize("side", ["source", "target"])
 def test_a_snapshot_outlives_a_lost_network(wired, network, side):
     """It has no stream to go on by: all starts again."""
     pipe = wired
