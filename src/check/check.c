@@ -247,6 +247,8 @@ static const struct step steps[] = {
     {"extension_missing", check_extensions, SOURCE | TARGET | COPIES | CREATION},
     {"collation_missing", check_collations, SOURCE | TARGET | TABLES | COPIES | CREATION},
     {"role_missing", check_roles, SOURCE | TARGET | TABLES | COPIES | CREATION},
+    {"owner_privilege", check_shut_tables,
+     SOURCE | TARGET | TABLES | THERE | COPIES | FOLLOWS | CREATION},
     {"tablespace_missing", check_tablespaces, SOURCE | TARGET | COPIES | CREATION},
     {"label_provider", check_labels, SOURCE | TARGET | COPIES | CREATION},
     {"database_settings", check_database_settings, SOURCE | TARGET | COPIES | CREATION},

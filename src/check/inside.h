@@ -79,7 +79,7 @@ check_function check_own_publication, check_other_publications;
 check_function check_features;
 
 /* lacks.c */
-check_function check_extensions, check_collations, check_roles;
+check_function check_extensions, check_collations, check_roles, check_shut_tables;
 
 /* cluster.c */
 check_function check_tablespaces, check_labels, check_database_settings, check_extension_rows;

@@ -201,3 +201,46 @@ bool check_roles(struct check *check, struct err *err)
                                     "superuser, or say --no-owner"));
     return true;
 }
+
+/* --- what owners have taken from themselves --- */
+
+static const char shut_sql[] =
+    "SELECT c.oid::pg_catalog.regclass, n.nspname, c.relname FROM pg_catalog.pg_class c"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'r'"
+    " AND NOT (pg_catalog.has_table_privilege(c.relowner, c.oid, 'SELECT')"
+    "  AND pg_catalog.has_table_privilege(c.relowner, c.oid, 'INSERT')"
+    "  AND pg_catalog.has_table_privilege(c.relowner, c.oid, 'UPDATE')"
+    "  AND pg_catalog.has_table_privilege(c.relowner, c.oid, 'DELETE')"
+    "  AND pg_catalog.has_table_privilege(c.relowner, c.oid, 'TRUNCATE')) ORDER BY 1";
+
+/* On the target we write with the owner's rights. The copy comes before they are taken away; what
+ * is there already is looked at by check_target_rights(). */
+bool check_shut_tables(struct check *check, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(names_release) struct names names = {0};
+    AUTO(str_free) char *oids = check_oids(check);
+    AUTO(str_free) char *is_super = NULL;
+    const char *params[] = {oids};
+    if (!check_makes_schema(check) || check->settings->no_privileges)
+        return true;
+    if (!conn_text(check->target,
+                   "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
+                   &is_super, err) ||
+        !conn_query_params(check->source, shut_sql, 1, params, &rows, err))
+        return false;
+    for (int i = 0; i < rows_count(rows); i++)
+        if (!table_list_find(&check->target_tables, rows_text(rows, i, 1), rows_text(rows, i, 2)))
+            names_add(&names, rows_text(rows, i, 0), NULL);
+    if (names.count && is_super && is_super[0] != 't')
+        check_warning(
+            check, "owner_privilege",
+            str_fmt("owners have taken rights on their tables from themselves: %s; so they "
+                    "do on the target, and %s cannot write there once they are copied",
+                    names_end(&names), check->target_role),
+            str_fmt("when the copy is done, GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE "
+                    "ON these tables TO %s, on the target",
+                    check->target_role));
+    return true;
+}

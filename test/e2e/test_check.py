@@ -114,6 +114,8 @@ FOUND = [
      "CREATE ROLE both_{source}; CREATE TABLE w (id int PRIMARY KEY); ALTER TABLE w OWNER TO"
      " both_{source}; GRANT both_{source} TO trunkline_source", "CREATE ROLE both_{source}", {}),
     ("large_objects", "warning", None, "SELECT lo_create(0)", "", {}),
+    ("owner_privilege", "warning", None,
+     "CREATE TABLE shut (id int PRIMARY KEY); REVOKE INSERT ON shut FROM app", "", {}),
     ("database_settings", "warning", None, "ALTER DATABASE {source} SET work_mem = '5MB'", "", {}),
     ("large_object_privilege", "error", "source",
      "SELECT lo_create(0)", "", {"large_objects": True}),
@@ -235,7 +237,7 @@ def test_all_at_once_and_nothing_is_changed(pipe):
     finally:
         left = check(pipe)
         remove_roles(pipe)
-    assert codes(left) <= {"reg_column", "text_column", "large_objects",
+    assert codes(left) <= {"reg_column", "text_column", "large_objects", "owner_privilege",
                             "database_settings"}, left
 
 

@@ -211,8 +211,8 @@ def test_a_start_after_a_kill_finds_what_is_there(pipe, shared_clusters, point):
     pipe.is_equal()
 
 
-@pytest.mark.parametrize("point", [
-    "copy.keys_done", pytest.param("schema.restored", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("point", ["copy.keys_done", "schema.restored"])
 def test_a_second_snapshot_finds_what_only_a_superuser_makes(pipe, shared_clusters, point):
     make_roles(shared_clusters)
     make_tablespaces(shared_clusters)
