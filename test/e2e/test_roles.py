@@ -5,6 +5,7 @@ import re
 import pytest
 
 from harness import roles
+from harness.cluster import MAJORS
 from harness.compare import sequence_differences
 from harness.program import CONFIGURATION, ENDED, FAILED, json_output
 
@@ -26,6 +27,11 @@ NEEDS = [
     ("target", 'GRANT CREATE ON SCHEMA public TO "{role}"'),
     ("target", 'GRANT SET ON PARAMETER session_replication_role TO "{role}"'),
 ]
+# 14 has no such grant, and the run goes on without (docs/roles.md); its public is open to all.
+TRIGGERS = "true"
+if MAJORS["target"] == 14:
+    TRIGGERS = "auto"
+    del NEEDS[-2:]
 
 
 class Bare:
@@ -37,7 +43,7 @@ class Bare:
         self.role = f"Bare_{pipe.source.name}"
         for database in (pipe.source, pipe.target):
             database.admin(f'CREATE ROLE "{self.role}" LOGIN; CREATE ROLE "{self.role}_owner"')
-        self.settings = {"disable_triggers": "true", **pipe.urls(self.role)}
+        self.settings = {"disable_triggers": TRIGGERS, **pipe.urls(self.role)}
         pipe.source.admin(TABLES + f'ALTER TABLE t OWNER TO "{self.role}_owner";'
                           f' ALTER TABLE "S 2"."U" OWNER TO "{self.role}_owner";'
                           f' REVOKE SELECT ON t FROM "{self.role}_owner";'
