@@ -71,7 +71,8 @@ static void names_add_table(struct names *names, const struct table *table)
 {
     AUTO(str_free) char *label = table_label(table);
     AUTO(str_free)
-    char *sql = quote_sql("ALTER TABLE %I.%I REPLICA IDENTITY FULL", table->schema, table->name);
+    char *sql = quote_sql("ALTER TABLE %I.%I REPLICA IDENTITY %s", table->schema, table->name,
+                          table->replica_identity == 'f' ? "DEFAULT" : "FULL");
     names_add(names, label, sql);
 }
 

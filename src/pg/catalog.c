@@ -32,10 +32,17 @@
                  "   AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = " \
                  "'e')"
 
+/* 18 refuses UPDATE and DELETE of a published table whose whole row is its identity when that has
+ * generated columns, which are not published. */
+#define WHOLE_ROW                                                                               \
+    "(t.relreplident = 'f' AND (pg_catalog.current_setting('server_version_num')::int < 180000" \
+    " OR NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.oid"            \
+    "  AND a.attgenerated <> '' AND NOT a.attisdropped)))"
+
 static const char tables_sql[] =
     "SELECT t.oid, t.nspname, t.relname, t.relkind, t.relpersistence, t.relreplident,"
     " t.relispartition, t.relfilenode, t.is_heap,"
-    " t.relreplident = 'f' OR t.identity_index IS NOT NULL,"
+    " " WHOLE_ROW " OR t.identity_index IS NOT NULL,"
     " CASE WHEN t.relkind = 'r' THEN greatest(t.relpages, 0) * "
     "   pg_catalog.current_setting('block_size')::int8 ELSE 0 END,"
     " rn.nspname, r.relname FROM (" USER_TABLES ") t"

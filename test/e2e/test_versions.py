@@ -175,6 +175,26 @@ def test_generated_columns_of_18(pipe, made):
     pipe.is_verified()
 
 
+@pytest.mark.versions(source=(18, 18))
+@pytest.mark.parametrize("made", ["STORED", "VIRTUAL"])
+def test_a_whole_row_with_a_generated_column_is_not_published(pipe, made):
+    """18 would refuse the application's UPDATEs of such a table."""
+    if pipe.target.cluster.major < 18:
+        made = "STORED"
+    pipe.source.sql(f"CREATE TABLE t (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) {made});"
+                    "ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1)")
+    refused = pipe.run(until="now")
+    assert refused.code == CONFIGURATION
+    assert "REPLICA IDENTITY DEFAULT" in refused.stderr
+    engine = pipe.follow(tables_without_identity="insert_only")
+    pipe.source.sql("UPDATE t SET id = 1; INSERT INTO t VALUES (2)")
+    pipe.catch_up(engine)
+    assert pipe.target.sql("SELECT * FROM t ORDER BY 1") == [(1, 2), (2, 4)]
+    engine.stop()
+    pipe.source.sql("ALTER TABLE t REPLICA IDENTITY DEFAULT")
+    pipe.follow().stop()
+
+
 INFINITE = "CREATE TABLE t (id int PRIMARY KEY, i interval, a interval[])"
 
 
