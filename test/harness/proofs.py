@@ -3,7 +3,8 @@ HEAD = """# Objects and types
 
 What trunkline copies, what it keeps up to date, and what `trunkline verify` compares (rows always,
 definitions with `--schema`). Every "yes" is claimed by a test that compares by value; this page is
-written from those tests (`scripts/generate-objects`).
+written from those tests (`scripts/generate-objects`). A "–" claims nothing: changes of definitions
+are not followed in this version.
 """
 ASPECTS = ("copied", "followed", "verified")
 
