@@ -113,7 +113,7 @@ def test_definitions_rows_and_sequences_are_the_same(copied):
     found = schema_differences(copied.source, copied.target)
     assert [line for line in found if objects.ALIKE or "granted TO app" not in line] == []
     assert sequence_differences(copied.source, copied.target) == []
-    copied.is_verified()
+    copied.is_verified(schema=True)
 
 
 @pytest.mark.proves("Objects", "tables", followed=True, verified=True)
@@ -192,6 +192,8 @@ def test_a_superusers_definitions_and_rows_are_the_same(copied_by_superuser):
     found = schema_differences(copied_by_superuser.source, copied_by_superuser.target)
     assert [line for line in found if "on_ddl" not in line and "ev;ent" not in line] == []
     copied_by_superuser.is_equal()
+    verified = copied_by_superuser.verify(schema_only=True)
+    assert verified.code == 0, verified.stdout
 
 
 # --- a second start ---

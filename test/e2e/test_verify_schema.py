@@ -549,3 +549,20 @@ def test_what_was_not_made_for_want_of_replica_role_is_a_difference(pipe):
         assert is_clean(pipe)
     finally:
         pipe.target.admin(f"DROP OWNED BY {poor} CASCADE; DROP ROLE {poor}")
+
+
+def test_an_empty_target_gets_the_whole_schema(copied, pipe):
+    """The script makes objects of all classes in an order in which they can be made."""
+    pipe.source.close()
+    whole = Pipeline(copied.source, pipe.target, pipe.slot, pipe.directory)
+    found = schema(whole, FAILED)
+    by_hand = {"collation": "COLLATION extra.bytes (LOCALE = 'C')",
+               "operator": "OPERATOR extra.=== (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)",
+               "text": "TEXT SEARCH CONFIGURATION extra.words (COPY = pg_catalog.simple)"}
+    assert {one["identity"].split()[0] for one in found["differences"] if not one["sql"]} == \
+        set(by_hand)
+    whole.target.admin("CREATE SCHEMA extra AUTHORIZATION app")
+    for definition in by_hand.values():
+        whole.target.sql(f"CREATE {definition}")
+    mend(whole, schema(whole, FAILED)["script"])
+    assert is_clean(whole)

@@ -34,6 +34,7 @@ CREATE FUNCTION "f;()"(OUT x int, INOUT y text, VARIADIC z mood[] DEFAULT '{}') 
     SET work_mem = '1MB' AS $f$ BEGIN x := 1; y := 'it''s \'; END $f$;
 CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';
 CREATE VIEW twiced AS SELECT twice(k) AS k FROM generate_series(1, 2) k;
+CREATE FUNCTION of_json(json, json[]) RETURNS json LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
 CREATE PROCEDURE do_it(INOUT n int) LANGUAGE sql AS 'SELECT n + 1';
 CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0', PARALLEL = SAFE,
@@ -80,6 +81,8 @@ line" IS 'nasty';
 
 CREATE UNLOGGED TABLE cache (k text, v int);
 CREATE TABLE bare ();
+CREATE TABLE documents (id int PRIMARY KEY, json json DEFAULT '{}'::json, jsons json[]);
+CREATE VIEW of_documents AS SELECT json, jsons, '[]'::json AS "json;" FROM documents;
 CREATE TABLE typed OF pair;
 CREATE TABLE parent (id int NOT NULL, note text, CONSTRAINT positive CHECK (id > 0));
 CREATE TABLE child (more text) INHERITS (parent);

@@ -202,10 +202,10 @@ class Pipeline:
         assert not found, "\n".join(found)
         return True
 
-    def is_verified(self):
+    def is_verified(self, **settings):
         """Claims the same by our own comparison and by the program's."""
         self.is_equal()
-        verified = self.verify()
+        verified = self.verify(**settings)
         assert verified.code == 0, verified.stdout + verified.stderr
         return True
 

@@ -69,7 +69,7 @@ def test_random_schemas(pipe, seeds):
         wait_until(lambda: writers.check() and engine.runs() and time.monotonic() > end,
                    "the time is over", SECONDS + 5)
     pipe.catch_up(engine, 120)
-    pipe.is_verified()
+    pipe.is_verified(schema=True)
     engine.stop()
     pipe.copy(**SETTINGS)
     pipe.is_equal()
