@@ -49,20 +49,21 @@ struct lists {
 
 enum here_column { NSP, REL, LAST, MAY, OID, IS_CYCLE, SIGN, USER_NSP };
 
-/* A row for each table that owns the sequence or has it in a default; one without, when none does.
- */
 static const char here_sql[] =
     "SELECT n.nspname, c.relname, CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT')"
     " THEN pg_catalog.pg_sequence_last_value(c.oid) END,"
     " pg_catalog.has_sequence_privilege(c.oid, 'SELECT'), c.oid, s.seqcycle,"
-    " pg_catalog.sign(s.seqincrement)::int, un.nspname, u.relname, rn.nspname, r.relname";
+    " pg_catalog.sign(s.seqincrement)::int";
+static const char no_users_sql[] = ", NULL, NULL, NULL, NULL";
+/* A row for each table that owns the sequence or has it in a default; one without, when none does.
+ * As a set: a subquery for each sequence takes half a minute for 5,000 of them. */
 static const char users_sql[] =
-    " LEFT JOIN LATERAL ("
-    "  SELECT d.refobjid FROM pg_catalog.pg_depend d WHERE d.classid = 1259 AND d.objid = c.oid"
+    " LEFT JOIN ("
+    "  SELECT d.objid, d.refobjid FROM pg_catalog.pg_depend d WHERE d.classid = 1259"
     "   AND d.refclassid = 1259 AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')"
-    "  UNION SELECT a.adrelid FROM pg_catalog.pg_depend d"
+    "  UNION SELECT d.refobjid, a.adrelid FROM pg_catalog.pg_depend d"
     "   JOIN pg_catalog.pg_attrdef a ON a.oid = d.objid"
-    "   WHERE d.classid = 2604 AND d.refclassid = 1259 AND d.refobjid = c.oid) w(oid) ON true"
+    "   WHERE d.classid = 2604 AND d.refclassid = 1259) w(sequence, oid) ON w.sequence = c.oid"
     " LEFT JOIN pg_catalog.pg_class u ON u.oid = w.oid"
     " LEFT JOIN pg_catalog.pg_namespace un ON un.oid = u.relnamespace"
     " LEFT JOIN pg_catalog.pg_class r"
@@ -172,7 +173,11 @@ static void add_twin(struct sequences *sequences, struct lists *lists, int row)
 static bool read_lists(struct sequences *sequences, struct conn *source, struct conn *target,
                        struct lists *lists, struct err *err)
 {
-    AUTO(str_free) char *here = str_fmt("%s" OURS, here_sql, users_sql);
+    bool is_all = selection_is_all(&sequences->selection);
+    AUTO(str_free)
+    char *here = str_fmt("%s%s" OURS, here_sql,
+                         is_all ? no_users_sql : ", un.nspname, u.relname, rn.nspname, r.relname",
+                         is_all ? "" : users_sql);
     AUTO(str_free) char *there = str_fmt("%s" OURS, there_sql, "");
     uint32_t last = 0;
     if (!conn_query(source, here, &lists->here, err) ||
