@@ -11,6 +11,9 @@ from harness.data import make_mill
 from harness.program import CONFIGURATION, ENDED, FAILED, NOT_FINISHED, json_output
 from harness.wait import wait_until
 
+# What is looked at here is the same before all servers.
+pytestmark = pytest.mark.versions(source=(15, 15), target=(15, 15))
+
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, NULL)"
 COMMANDS = ("run", "tear-down", "verify", "demo", "config", "help")
 

@@ -13,6 +13,9 @@ from harness.program import CONFIGURATION, ENDED, FAILED, NOT_FINISHED, Process
 from harness.slices import every
 from harness.wait import wait_until
 
+# What is looked at here is the same before all servers.
+pytestmark = pytest.mark.versions(source=(15, 15), target=(15, 15))
+
 RUN_SECONDS = 180  # many times what it takes: the machine may have much else to do
 
 

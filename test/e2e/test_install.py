@@ -10,6 +10,9 @@ from harness.cluster import BIN, die_with_parent, free_port
 from harness.program import CONFIGURATION, ROOT, clean_environment
 from harness.wait import wait_until
 
+# What is looked at here is the same before all servers.
+pytestmark = pytest.mark.versions(source=(15, 15), target=(15, 15))
+
 
 def make_install(path, *arguments):
     subprocess.run(["make", "install", f"BUILD={path / 'build'}", f"DESTDIR={path / 'root'}",

@@ -3,7 +3,12 @@ import json
 import re
 import signal
 
+import pytest
+
 from harness.wait import wait_until
+
+# What is looked at here is the same before all servers.
+pytestmark = pytest.mark.versions(source=(15, 15), target=(15, 15))
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'geheim1'), (2, NULL)"
 

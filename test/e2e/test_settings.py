@@ -7,6 +7,9 @@ from harness.program import (CONFIGURATION, ENDED, PROGRAM, Process, clean_envir
                              json_output)
 from harness.seed_files import FURTHER, REPLICATION_FILE, SNAPSHOT_FILE, WITH_SNAPSHOT
 
+# What is looked at here is the same before all servers.
+pytestmark = pytest.mark.versions(source=(15, 15), target=(15, 15))
+
 
 @pytest.fixture
 def program(tmp_path):

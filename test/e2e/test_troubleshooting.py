@@ -2,8 +2,13 @@
 import json
 import re
 
+import pytest
+
 from harness.program import CONFIGURATION, FAILED, ROOT
 from harness.tutorial import servers, steps  # noqa: F401, fixtures
+
+# What is looked at here is the same before all servers.
+pytestmark = pytest.mark.versions(source=(15, 15), target=(15, 15))
 
 DOCUMENT = (ROOT / "docs/troubleshooting.md").read_text()
 ENTRIES = ["Connection refused", "Replication slot not found",

@@ -10,6 +10,9 @@ from harness.seed_files import FURTHER, REPLICATION_FILE, SNAPSHOT_FILE, WITH_SN
 from harness.tutorial import servers, tutorial  # noqa: F401, fixtures
 from harness.wait import wait_until
 
+# What is looked at here is the same before all servers.
+pytestmark = pytest.mark.versions(source=(15, 15), target=(15, 15))
+
 SNAPSHOT_RUN = "pgstream run -c snapshot2pg_tutorial.env --log-level trace"
 TABLE = "CREATE TABLE test(id SERIAL PRIMARY KEY, name TEXT);"
 INSERT = "INSERT INTO test(name) VALUES('alice'),('bob'),('charlie');"
