@@ -79,6 +79,7 @@ class Schema:
         self.seed = seed
         self.rng = random.Random(f"schema {seed}")
         self.names = Names(self.rng)
+        self.multiranges = Names(random.Random(f"multiranges {seed}"))
         self.statements = []
         self.tables = []
         self.kinds = builtins()
@@ -144,7 +145,9 @@ class Schema:
         subtypes = [kind for kind in kinds if kind.name in plain or kind.parts and kind.name[0] == '"']
         kind = self.rng.choice(subtypes)
         name = self.name("span")
-        self.add(f"CREATE TYPE {name} AS RANGE (SUBTYPE = {kind.name})")
+        # A name of its own: the server would cut a long one in the middle of a character.
+        many = f"{self.schemas[0]}.{ident(self.multiranges.next('many'))}"
+        self.add(f"CREATE TYPE {name} AS RANGE (SUBTYPE = {kind.name}, MULTIRANGE_TYPE_NAME = {many})")
         return range_of(name, kind)
 
     # --- tables ---
