@@ -119,8 +119,9 @@ const char schema_types_sql[] =
 /* Other objects, by name only. */
 const char schema_other_objects_sql[] =
     "SELECT 'other objects', i.type || ' '"
-    " || regexp_replace(i.identity, '(^|[^.])\"json\"', '\\1json', 'g'), '', '', NULL, NULL,"
-    " w.c || '.' || w.o, 35, 0, '', NULL"
+    " || regexp_replace(regexp_replace(i.identity, '(^|[^.])\"json\"', '\\1json', 'g'),"
+    " '(^for .*) on (language [^ ]*$)', '\\1 \\2'), '', '', NULL, NULL, w.c || '.' || w.o,"
+    " 35, 0, '', NULL"
     " FROM (SELECT 3456, oid, collnamespace FROM pg_collation"
     " UNION ALL SELECT 2607, oid, connamespace FROM pg_conversion"
     " UNION ALL SELECT 2617, oid, oprnamespace FROM pg_operator"
