@@ -13,6 +13,7 @@ from harness.slices import LONG
 # The row as text, which is what tells every bit of every type.
 READ = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM account t"
 MOST_KILOBYTES = 64 * 1024
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(params=[120_000, pytest.param(10_000_000, marks=LONG)])
