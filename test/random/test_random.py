@@ -56,6 +56,9 @@ def sessions_of(schema):
     return [random_changes.Changes(schema, random.Random(name), name) for name in names]
 
 
+# pg_dump 18.6 does not quote the names of NOT NULL constraints on inherited columns: the copy stops at
+# the syntax error. Sources 18 have their constraints in test_versions.py.
+@pytest.mark.versions(source=(14, 17))
 @pytest.mark.matrix
 def test_random_schemas(pipe, seeds):
     pipe.source.sql(random_schema.EXTENSIONS)
