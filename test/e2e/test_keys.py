@@ -37,6 +37,14 @@ CASES = {
         INSERT INTO {0} VALUES ('', '', 1), ('x', 'y', 1)""", """
         UPDATE {0} SET n = 2 WHERE k = ''; UPDATE {0} SET k = 'z', v = DEFAULT WHERE k = 'x';
         DELETE FROM {0} WHERE k = ''; INSERT INTO {0} VALUES (E'\t', E'\n', 3)"""),
+    "domain_of_enum": ("default: domains over an enum, an array, a range", """
+        CREATE TYPE mood AS ENUM ('sad', 'ok');
+        CREATE DOMAIN mood_given AS mood; CREATE DOMAIN mood_again AS mood_given NOT NULL;
+        CREATE DOMAIN list AS int[]; CREATE DOMAIN span AS int4range;
+        CREATE TABLE {0} (k mood_again, l list, s span, v int, PRIMARY KEY (k, l, s));
+        INSERT INTO {0} VALUES ('sad', '{{1}}', '[1,3)', 1), ('ok', '{{}}', 'empty', 1)""", """
+        UPDATE {0} SET v = 2 WHERE k::mood = 'sad'; UPDATE {0} SET l = '{{2,3}}' WHERE s = 'empty';
+        INSERT INTO {0} VALUES ('ok', '{{9}}', '[5,)', 3); DELETE FROM {0} WHERE k::mood = 'sad'"""),
     "several": ("default: columns in another order than the table's", """
         CREATE TABLE {0} (v int, c text, gone int, b int, a numeric, PRIMARY KEY (a, c, b));
         ALTER TABLE {0} DROP gone;

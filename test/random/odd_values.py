@@ -25,17 +25,19 @@ def ident(*names):
 
 
 class Names:
-    """Odd names, none twice. The number in front keeps them apart and shows where one belongs."""
+    """Odd names, none twice. The number in front keeps them apart and shows where one belongs. Those
+    of the plain kinds are of letters and digits only."""
 
-    def __init__(self, rng, prefix=""):
+    def __init__(self, rng, prefix="", plain=()):
         self.rng = rng
         self.prefix = prefix
+        self.plain = plain
         self.count = 0
 
     def next(self, kind):
         self.count += 1
         name = f"{self.prefix}{kind}{self.count}"
-        if self.rng.random() < 0.15:
+        if kind in self.plain or self.rng.random() < 0.15:
             return name
         if self.rng.random() < 0.3:  # not only behind the number
             name = self.rng.choice(PIECES) + name

@@ -75,10 +75,11 @@ class Table:
 
 
 class Schema:
-    def __init__(self, seed, has_icu=True):
+    def __init__(self, seed, has_icu=True, plain=(), has_generated=True):
         self.seed = seed
+        self.has_generated = has_generated
         self.rng = random.Random(f"schema {seed}")
-        self.names = Names(self.rng)
+        self.names = Names(self.rng, plain=plain)
         self.multiranges = Names(random.Random(f"multiranges {seed}"))
         self.statements = []
         self.tables = []
@@ -182,7 +183,7 @@ class Schema:
 
     def _server_filled(self, columns):
         """A generated column, an identity or a serial one."""
-        if self.chance(0.35):
+        if self.chance(0.35) and self.has_generated:
             of = self.rng.choice(columns)
             columns.append(Column(ident(self.names.next("g")), Kind("boolean", None),
                                   f"GENERATED ALWAYS AS ({of.name} IS NULL) STORED", False))

@@ -11,7 +11,7 @@ import pytest
 
 import random_changes
 import random_schema
-from harness.cluster import HAS_ICU
+from harness.cluster import HAS_ICU, MAJORS
 from harness.compare import schema_differences, sequence_differences
 from harness.load import load
 from harness.wait import wait_until
@@ -20,6 +20,11 @@ SESSIONS = 4
 SECONDS = 10
 TOGETHER = 5  # seeds that share a pair of databases
 SEEDS, LONG_SEEDS = 3, 200
+IS_18 = MAJORS["source"] >= 18
+# pg_dump 18.6 does not quote the names of NOT NULL constraints on inherited columns, which are made of
+# the names of table and column. And the server refuses UPDATEs of tables with REPLICA IDENTITY FULL
+# and a generated column, once they are published: such tables are followed by their INSERTs only.
+PLAIN = set("t child p leaf c f g gone i k x".split()) if IS_18 else ()
 SETTINGS = {"part_size": "64kB", "copiers": 2, "tables_without_identity": "insert_only"}
 KEPT_AT_LEAST = 100  # statements of one seed that stood
 
@@ -39,7 +44,7 @@ def pytest_generate_tests(metafunc):
 
 
 def make(pipe, seed):
-    schema = random_schema.Schema(seed, HAS_ICU)
+    schema = random_schema.Schema(seed, HAS_ICU, PLAIN, not IS_18)
     for text in schema.statements:
         pipe.source.sql(text)
     for text in schema.fill():
@@ -56,9 +61,6 @@ def sessions_of(schema):
     return [random_changes.Changes(schema, random.Random(name), name) for name in names]
 
 
-# pg_dump 18.6 does not quote the names of NOT NULL constraints on inherited columns: the copy stops at
-# the syntax error. Sources 18 have their constraints in test_versions.py.
-@pytest.mark.versions(source=(14, 17))
 @pytest.mark.matrix
 def test_random_schemas(pipe, seeds):
     pipe.source.sql(random_schema.EXTENSIONS)

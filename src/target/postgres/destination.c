@@ -17,7 +17,12 @@ static const char columns_sql[] =
     " a.attidentity = 'a', c.relkind, pg_catalog.format_type(a.atttypid, a.atttypmod),"
     " a.attgenerated <> '', c.oid,"
     " EXISTS (SELECT FROM pg_catalog.pg_index i WHERE NOT i.indimmediate AND (i.indrelid = c.oid"
-    "   OR i.indrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p)))"
+    "   OR i.indrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p))),"
+    " (WITH RECURSIVE base (oid) AS (SELECT a.atttypid UNION ALL SELECT d.typbasetype"
+    "    FROM base JOIN pg_catalog.pg_type d ON d.oid = base.oid AND d.typtype = 'd')"
+    "  SELECT pg_catalog.format_type(base.oid, -1) FROM base"
+    "  JOIN pg_catalog.pg_type b ON b.oid = base.oid AND b.typtype <> 'd'"
+    "  WHERE base.oid <> a.atttypid)"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -57,6 +62,7 @@ void destination_free(struct destination **destination)
     }
     for (size_t i = 0; i < d->relation->column_count; i++) {
         free(d->columns[i].type_name);
+        free(d->columns[i].base);
         free(d->columns[i].equal);
         free(d->columns[i].arbiter);
     }
@@ -244,6 +250,8 @@ static bool read_columns(struct postgres *pg, struct destination *destination, s
             return false;
         destination->columns[i].type_name = str_dup(rows_text(rows, row, 1));
         destination->columns[i].is_identity_always = rows_bool(rows, row, 4);
+        const char *base = rows_text(rows, row, 10);
+        destination->columns[i].base = base ? str_fmt("::%s", base) : str_dup("");
     }
     note_others(destination, rows);
     return true;

@@ -60,6 +60,7 @@ struct tally {
 
 struct destination_column {
     char *type_name; /* owned; as the target's catalog writes it */
+    char *base;      /* owned; "::type" that a domain is over, else "" */
     char *equal;   /* owned; "COLLATE c OPERATOR(schema.=)", the index's; NULL when not part of the
                       key */
     char *arbiter; /* owned; how the key's index has it: "COLLATE c opclass"; NULL as above, or

@@ -64,8 +64,7 @@ static void put_table(struct buf *sql, const struct destination *destination)
 
 /* The key, with the operators and collations of the index that carries it: with an empty
  * search_path a bare "=" may be another operator (citext), and a column may find equal what the
- * index does not.
- */
+ * index does not. A domain over an enum has no operators: the index compares what it is over. */
 static void put_key(const struct destination *destination, struct statement *statement,
                     struct buf *sql, bool is_old)
 {
@@ -74,9 +73,10 @@ static void put_key(const struct destination *destination, struct statement *sta
     for (size_t i = 0; i < relation->column_count; i++) {
         if (!destination->columns[i].equal)
             continue;
-        quote_add(sql, "%s%I %s ", glue, relation->columns[i].name, destination->columns[i].equal);
+        const struct destination_column *column = &destination->columns[i];
+        quote_add(sql, "%s%I%s %s ", glue, relation->columns[i].name, column->base, column->equal);
         put_param(statement, sql, i, is_old || !statement->has_new[i]);
-        buf_fmt(sql, "::%s", destination->columns[i].type_name);
+        buf_fmt(sql, "::%s%s", column->type_name, column->base);
         glue = " AND ";
     }
 }
