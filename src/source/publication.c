@@ -233,12 +233,23 @@ static void put_removals(const struct step steps[2], int at, const struct table_
     }
 }
 
+static bool run_each(struct conn *source, const struct strv *statements, struct err *err)
+{
+    for (size_t i = 0; i < statements->count; i++)
+        if (!conn_exec(source, statements->items[i], err))
+            return false;
+    return true;
+}
+
 /* Each statement locks its table. All in one transaction are fast, but whoever locks two of the
  * tables in another order (a TRUNCATE) would meet us in a deadlock, and might be the one to lose:
- * we give up before anybody looks for deadlocks, and then hold one lock at a time. */
+ * we give up before anybody looks for deadlocks, and then hold one lock at a time. Within a
+ * transaction of the caller's the locks that it holds must stay, and so it is not ours to end. */
 static bool run_all(struct conn *source, const struct strv *statements, struct err *err)
 {
     struct err ignored = {0};
+    if (conn_in_transaction(source))
+        return run_each(source, statements, err);
     AUTO(str_free) char *joined = strv_join(statements, "; ");
     AUTO(str_free)
     char *all = str_fmt("BEGIN; SET LOCAL lock_timeout = '20ms'; %s; COMMIT", joined);
@@ -246,10 +257,7 @@ static bool run_all(struct conn *source, const struct strv *statements, struct e
         return true;
     if (!conn_exec(source, "ROLLBACK", &ignored) || strcmp(err->sqlstate, "55P03") != 0)
         return false;
-    for (size_t i = 0; i < statements->count; i++)
-        if (!conn_exec(source, statements->items[i], err))
-            return false;
-    return true;
+    return run_each(source, statements, err);
 }
 
 bool publication_step(struct conn *source, const char *const names[2],

@@ -40,9 +40,10 @@ bool publication_is_ours(struct conn *source, const char *publication, bool *ret
 bool publication_is_intact(struct conn *source, const char *publication, bool is_inserts_only,
                            bool *ret_is_intact, struct err *err);
 
-/* Makes both publications carry the publishable tables of the list and nothing else, in one
- * transaction: tables with identity the one, if with_inserts the rest the other. *ret_added gets
- * the labels of tables that were in neither before, *ret_dropped of those that left. */
+/* Makes both publications carry the publishable tables of the list and nothing else, within the
+ * caller's transaction if there is one: tables with identity the one, if with_inserts the rest the
+ * other. *ret_added gets the labels of tables that were in neither before, *ret_dropped of those
+ * that left. */
 bool publication_step(struct conn *source, const char *const names[2],
                       const struct table_list *tables, bool with_inserts, struct strv *ret_added,
                       struct strv *ret_dropped, struct err *err);

@@ -1,5 +1,6 @@
 """What must not be lost, refused or removed in silence: publications, late tables, identities."""
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -247,3 +248,27 @@ def test_a_copy_that_was_killed_goes_on_without_one(pipe, point):
     pipe.start(fault=f"{point}=kill").ends(-9)
     engine = pipe.start(mode="replication")
     assert not follows(pipe, engine) or pipe.is_equal()
+
+
+# --- tables that join without a copy while somebody locks another one ---
+
+LOCKED_OUT = ("SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+              " AND wait_event_type = 'Lock' AND query LIKE %s")
+
+
+def test_what_is_written_while_a_table_waits_to_join(pipe):
+    """The empty table stays locked until it is published, however long another's lock takes."""
+    both(pipe, TABLE)
+    init(pipe)
+    pipe.follow(mode="replication").stop()
+    both(pipe, RANGES + "; CREATE TABLE z (id int PRIMARY KEY)")
+    with pipe.source.connect() as holder, ThreadPoolExecutor(1) as writer:
+        with holder.transaction():
+            holder.execute("LOCK TABLE ONLY p IN SHARE MODE")  # as CREATE INDEX does
+            engine = pipe.start(mode="replication")
+            wait_until(lambda: pipe.source.admin(LOCKED_OUT, "ALTER PUBLICATION%"), "it waits")
+            written = writer.submit(pipe.source.sql, "INSERT INTO z VALUES (1)")
+            wait_until(lambda: written.done() or pipe.source.admin(LOCKED_OUT, "INSERT%"),
+                       "the row is written, or its writer waits")
+        written.result()
+    follows_all_or_says_so(pipe, engine, "not followed", "public.z")
