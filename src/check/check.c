@@ -228,6 +228,7 @@ static const struct step steps[] = {
     {"tables", check_patterns, TABLES | CREATION},
     {"partition", check_partitions, TABLES},
     {"replica_identity", check_identities, TABLES | FOLLOWS},
+    {"enum_hash", check_enum_hashes, SOURCE | TARGET | TABLES},
     {"root_key", check_root_keys, SOURCE | TABLES | FOLLOWS},
     {"schema_privilege", check_schema_usage, SOURCE | TABLES | COPIES | CREATION},
     {"select_privilege", check_readable, SOURCE | TABLES | COPIES | CREATION},

@@ -62,8 +62,8 @@ check_function check_replicates, check_readable, check_sequences, check_schema_u
     check_row_security;
 
 /* tables.c */
-check_function check_patterns, check_partitions, check_identities, check_root_keys, check_keys,
-    check_unlogged;
+check_function check_patterns, check_partitions, check_identities, check_enum_hashes,
+    check_root_keys, check_keys, check_unlogged;
 
 /* target.c; the first one reads what the others need. */
 check_function check_target_catalog, check_target_rows, check_target_tables, check_target_rights,

@@ -65,6 +65,36 @@ bool check_root_keys(struct check *check, struct err *err)
     return true;
 }
 
+/* An enum's hash is that of its label's OID, which every database has its own of: a row's leaf here
+ * is not its leaf there. */
+static const char enum_hashes_sql[] =
+    "SELECT DISTINCT pg_catalog.pg_partition_root(c.oid) FROM pg_catalog.pg_class c"
+    " JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid AND p.partstrat = 'h'"
+    " JOIN pg_catalog.pg_opclass oc ON oc.oid = ANY (p.partclass)"
+    " WHERE c.oid = ANY ($1::oid[]) AND oc.opcintype = 'pg_catalog.anyenum'::pg_catalog.regtype"
+    " ORDER BY 1";
+
+bool check_enum_hashes(struct check *check, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    AUTO(names_release) struct names names = {0};
+    AUTO(str_free) char *oids = check_oids(check);
+    const char *params[] = {oids};
+    if (check->settings->publish_via_root)
+        return true;
+    if (!conn_query_params(check->source, enum_hashes_sql, 1, params, &rows, err))
+        return false;
+    for (int i = 0; i < rows_count(rows); i++)
+        names_add(&names, rows_text(rows, i, 0), "");
+    if (names.count)
+        check_error(check, "enum_hash",
+                    str_fmt("partitioned by the hash of an enum, which is another one in every "
+                            "database, so that rows belong to other partitions on the target: %s",
+                            names_end(&names)),
+                    str_dup("set publish_via_root: the target then finds each row's partition"));
+    return true;
+}
+
 /* --- replica identity --- */
 
 static void names_add_table(struct names *names, const struct table *table)

@@ -336,3 +336,24 @@ def test_into_the_root_without_a_copy(pipe):
     engine = pipe.start(mode="replication", publish_via_root=True, until="now").ends(0)
     assert "not followed" in engine.stderr and "public.ev_cn" in engine.stderr
     assert pipe.target.one("SELECT count(*) FROM ev WHERE region = 'cn'") == 0
+
+
+@pytest.mark.proves("Partitions and inheritance", "partitions by the hash of an enum",
+                    copied="yes, with publish_via_root: the hash is another one in every database",
+                    followed=True, verified=True)
+def test_partitions_by_the_hash_of_an_enum(pipe):
+    pipe.source.sql("""
+        CREATE TYPE mood AS ENUM ('sad', 'ok', 'glad', 'wild', 'odd', 'calm');
+        CREATE TABLE ev (m mood, id int, PRIMARY KEY (m, id)) PARTITION BY HASH (m);
+        CREATE TABLE ev_0 PARTITION OF ev FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+        CREATE TABLE ev_1 PARTITION OF ev FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+        INSERT INTO ev SELECT m, g FROM unnest(enum_range(NULL::mood)) m, generate_series(1, 9) g""")
+    pipe.target.sql("CREATE TYPE other AS ENUM ('other labels', 'take', 'other', 'OIDs')")
+    pipe.start().ends(CONFIGURATION)
+    engine = pipe.follow(publish_via_root=True)
+    pipe.source.sql("UPDATE ev SET m = 'odd', id = id + 10 WHERE m = 'sad';"
+                    "DELETE FROM ev WHERE id = 3; INSERT INTO ev VALUES ('sad', 99)")
+    pipe.catch_up(engine)
+    assert is_same(pipe, "SELECT m, id FROM ev ORDER BY 1, 2")
+    verified = pipe.verify(publish_via_root=True)
+    assert verified.code == 0, verified.stdout
