@@ -1,9 +1,13 @@
 /* Large objects: no part of any table, and not in the stream. They are copied after the rows, under
  * the snapshot of the last of them. See large_objects.h. Engine thread.
  *
- * Invariants: all are of one snapshot; bytes, owners, grants, comments and the record that they are
- * there are written in one target transaction: after a kill there are all of them or none. What the
- * record names was made by us, and only that is ever removed.
+ * Invariants: all are of one snapshot. Each target transaction writes some of them, with owners,
+ * grants, comments and the record of their OIDs; the last one records that these are all
+ * (COMPLETE): without that mark the next attempt removes what is recorded, and begins anew. What
+ * the record names was made by us, and only that is ever removed.
+ *
+ * Why not one transaction: the server holds a lock for each object that it removes or gives an
+ * owner to until the end, in a table that all its sessions share.
  *
  * Bytes go in pieces, so memory is bounded: the beginnings of many objects at once, what is longer
  * piece by piece. */
@@ -20,6 +24,8 @@
 #include "schema/array.h"
 
 enum { AT_ONCE = 500, FIRST_BYTES = 8192, PIECE_BYTES = 1 << 20 };
+
+#define COMPLETE "0" /* no object has this OID */
 
 struct large_objects {
     struct engine *engine; /* borrowed */
@@ -200,20 +206,12 @@ static bool record(const struct large_objects *objects, const char *oids, struct
     return conn_query_params(engine->keeper, sql, 2, params, &ignored, err);
 }
 
-static bool copy_batch(struct large_objects *objects, bool *ret_is_last, struct err *err)
+static bool write_batch(struct large_objects *objects, const struct rows *rows, struct err *err)
 {
-    AUTO(rows_free) struct rows *rows = NULL;
     AUTO(buf_release) struct buf array = BUF_INIT;
-    if (!read_batch(objects, &rows, err))
-        return false;
-    *ret_is_last = rows_count(rows) < AT_ONCE;
     for (int row = 0; row < rows_count(rows); row++)
         array_add_oid(&array, rows_oid(rows, row, 0));
     const char *oids = array_end(&array);
-    if (rows_count(rows) == 0)
-        return true;
-    objects->last = rows_oid(rows, rows_count(rows) - 1, 0);
-    objects->count += rows_count(rows);
     if (!create_batch(objects, rows, oids, err))
         return false;
     for (int row = 0; row < rows_count(rows); row++)
@@ -221,6 +219,25 @@ static bool copy_batch(struct large_objects *objects, bool *ret_is_last, struct 
             !copy_rest(objects, rows_text(rows, row, 0), err))
             return false;
     return set_properties(objects, oids, err) && record(objects, oids, err);
+}
+
+static bool copy_batch(struct large_objects *objects, bool *ret_is_last, struct err *err)
+{
+    struct conn *keeper = objects->engine->keeper;
+    AUTO(rows_free) struct rows *rows = NULL;
+    if (!read_batch(objects, &rows, err))
+        return false;
+    *ret_is_last = rows_count(rows) < AT_ONCE;
+    if (rows_count(rows) == 0)
+        return true;
+    objects->last = rows_oid(rows, rows_count(rows) - 1, 0);
+    objects->count += rows_count(rows);
+    if (conn_exec(keeper, "BEGIN", err) && write_batch(objects, rows, err) &&
+        conn_exec(keeper, "COMMIT", err))
+        return true;
+    struct err ignored = {0};
+    (void)conn_exec(keeper, "ROLLBACK", &ignored);
+    return false;
 }
 
 static bool copy_all(struct large_objects *objects, struct err *err)
@@ -231,7 +248,7 @@ static bool copy_all(struct large_objects *objects, struct err *err)
     while (!is_last)
         if (!copy_batch(objects, &is_last, err))
             return false;
-    return fault_point("copy.large_objects", err);
+    return fault_point("copy.large_objects", err) && record(objects, "{" COMPLETE "}", err);
 }
 
 /* Whether an earlier start has copied them: the record says so. */
@@ -239,8 +256,8 @@ static bool is_done(const struct engine *engine, bool *ret_is_done, struct err *
 {
     AUTO(rows_free) struct rows *rows = NULL;
     AUTO(str_free)
-    char *sql =
-        quote_sql("SELECT FROM %I.large_objects WHERE slot = $1 LIMIT 1", engine->ref.schema);
+    char *sql = quote_sql("SELECT FROM %I.large_objects WHERE slot = $1 AND oid = " COMPLETE,
+                          engine->ref.schema);
     const char *params[] = {engine->ref.slot};
     if (!conn_query_params(engine->keeper, sql, 1, params, &rows, err))
         return err_wrap(err, "could not read the keeper");
@@ -258,24 +275,32 @@ bool large_objects_copy(struct engine *engine, struct conn *source, struct err *
     if (!is_done(engine, &is_there, err) || is_there)
         return is_there;
     log_info("copying large objects");
-    if (conn_exec(engine->keeper, "BEGIN", err) && copy_all(&objects, err) &&
-        conn_exec(engine->keeper, "COMMIT", err)) {
-        log_info("copied %" PRId64 " large objects, %" PRId64 " bytes: changes of them are not "
-                 "followed",
-                 objects.count, objects.bytes);
-        return true;
-    }
-    struct err ignored = {0};
-    (void)conn_exec(engine->keeper, "ROLLBACK", &ignored);
-    return false;
+    if (!large_objects_undo(engine, err) || !copy_all(&objects, err))
+        return false;
+    log_info("copied %" PRId64 " large objects, %" PRId64
+             " bytes: changes of them are not followed",
+             objects.count, objects.bytes);
+    return true;
 }
 
+/* The mark goes first, with the first of them. */
 bool large_objects_undo(struct engine *engine, struct err *err)
 {
-    return conn_execf(engine->keeper, err,
-                      "SELECT pg_catalog.lo_unlink(m.oid) FROM %I.large_objects o"
-                      " JOIN pg_catalog.pg_largeobject_metadata m ON m.oid = o.oid"
-                      " WHERE o.slot = %L;"
-                      "DELETE FROM %I.large_objects WHERE slot = %L",
-                      engine->ref.schema, engine->ref.slot, engine->ref.schema, engine->ref.slot);
+    AUTO(str_free)
+    char *sql =
+        quote_sql("WITH gone AS (DELETE FROM %I.large_objects WHERE slot = $1 AND oid IN ("
+                  "  SELECT oid FROM %I.large_objects WHERE slot = $1 ORDER BY oid LIMIT %d)"
+                  " RETURNING oid)"
+                  " SELECT (SELECT pg_catalog.count(*) FROM gone),"
+                  " pg_catalog.count(pg_catalog.lo_unlink(m.oid)) FROM gone"
+                  " JOIN pg_catalog.pg_largeobject_metadata m ON m.oid = gone.oid",
+                  engine->ref.schema, engine->ref.schema, (int)AT_ONCE);
+    const char *params[] = {engine->ref.slot};
+    for (bool has_more = true; has_more;) {
+        AUTO(rows_free) struct rows *rows = NULL;
+        if (!conn_query_params(engine->keeper, sql, 1, params, &rows, err))
+            return err_wrap(err, "could not remove large objects of an earlier attempt");
+        has_more = rows_int(rows, 0, 0) > 0;
+    }
+    return true;
 }

@@ -7,10 +7,10 @@
 #include "pg/conn.h"
 #include "pipeline/engine.h"
 
-/* Copies all of them with owners, grants and comments, in one transaction of the keeper's
- * connection; source is in the transaction that holds the snapshot. Does nothing when they were not
+/* Copies all of them with owners, grants and comments, by transactions of the keeper's connection;
+ * source is in the transaction that holds the snapshot. Does nothing when they were not
  * asked for, an earlier start has copied them, or the pipeline follows already. */
 bool large_objects_copy(struct engine *engine, struct conn *source, struct err *err);
 
-/* Removes those that an earlier attempt at this pipeline has made, in the caller's transaction. */
+/* Removes those that an earlier attempt at this pipeline has made, by transactions of its own. */
 bool large_objects_undo(struct engine *engine, struct err *err);

@@ -127,16 +127,16 @@ static bool undo(struct engine *engine, struct err *err)
     AUTO(table_list_release) struct table_list there = TABLE_LIST_INIT;
     return keeper_tables(engine->keeper, &engine->ref, &kept, err) &&
            catalog_tables(engine->keeper, engine->ref.schema, &there, err) &&
-           large_objects_undo(engine, err) && drop_made(engine, &kept, &there, err) &&
-           empty_found(engine, &kept, &there, err) && forget(engine, &kept, err);
+           drop_made(engine, &kept, &there, err) && empty_found(engine, &kept, &there, err) &&
+           forget(engine, &kept, err);
 }
 
 static bool start_over(struct engine *engine, struct err *err)
 {
     metrics_set(engine->metrics, METRIC_PARTS_DONE, 0);
     metrics_set(engine->metrics, METRIC_TABLES_DONE, 0);
-    if (conn_exec(engine->keeper, "BEGIN", err) && undo(engine, err) &&
-        keeper_set_phase(engine->keeper, &engine->ref, KEEPER_CREATED, err) &&
+    if (large_objects_undo(engine, err) && conn_exec(engine->keeper, "BEGIN", err) &&
+        undo(engine, err) && keeper_set_phase(engine->keeper, &engine->ref, KEEPER_CREATED, err) &&
         conn_exec(engine->keeper, "COMMIT", err))
         return true;
     struct err ignored = {0};
