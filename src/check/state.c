@@ -90,7 +90,7 @@ bool check_keeper(struct check *check, struct err *err)
                       KEEPER_VERSION);
         return err_hint(err, "use the newer trunkline that made it");
     }
-    if (version < KEEPER_VERSION)
+    if (version == 0)
         return true;
     if (!keeper_load(check->target, check->ref.schema, &check->is_known, &check->pipeline, err))
         return false;
@@ -113,7 +113,7 @@ bool check_resumable(struct check *check, struct err *err)
         return true;
     if (!keeper_look(check->target, schema, &version, err))
         return false;
-    if (version != KEEPER_VERSION)
+    if (version == 0 || version > KEEPER_VERSION)
         return true;
     return keeper_load(check->target, schema, &is_found, &kept, err) &&
            (!is_found || !kept.is_snapshot || refuse_snapshot(&kept, check->settings, err));

@@ -70,6 +70,8 @@ static bool read_phase(const char *name, enum keeper_phase *ret_phase, struct er
     return err_set(err, ERR_FATAL, "the keeper holds an unknown phase \"%s\"", name);
 }
 
+/* A keeper of an older program is read before it is brought up to date: what it does not have yet
+ * is as the migrations will have it. */
 bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
                  struct keeper_pipeline *ret_pipeline, struct err *err)
 {
@@ -78,9 +80,13 @@ bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
     AUTO(str_free)
     char *sql =
         quote_sql("SELECT p.slot, p.publication, p.system_id, p.database, p.timeline, p.epoch,"
-                  " p.phase, p.schema_snapshot, p.schema_lsn, p.patterns, o.lsn, p.source_id,"
-                  " p.waits_for, p.consistent_from, p.fresh_at, p.is_snapshot"
-                  " FROM %I.pipeline p LEFT JOIN %I.position o USING (slot)",
+                  " p.phase, p.schema_snapshot, p.schema_lsn, p.patterns, o.lsn,"
+                  " p.later ->> 'source_id', p.later ->> 'waits_for',"
+                  " (p.later ->> 'consistent_from')::pg_catalog.pg_lsn,"
+                  " (p.later ->> 'fresh_at')::timestamptz,"
+                  " coalesce((p.later ->> 'is_snapshot')::bool, false)"
+                  " FROM (SELECT *, pg_catalog.to_jsonb(r) AS later FROM %I.pipeline r) p"
+                  " LEFT JOIN %I.position o USING (slot)",
                   schema, schema);
     if (!conn_query(conn, sql, &rows, err))
         return err_wrap(err, "could not read the keeper");
@@ -201,8 +207,9 @@ bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,
     const char *params[] = {ref->slot};
     AUTO(str_free)
     char *sql = quote_sql("SELECT source_oid, schema_name, table_name, snapshot, end_lsn,"
-                          " signature, is_copied, is_ours, target_oid, is_insert_only"
-                          " FROM %I.tables WHERE slot = $1 ORDER BY source_oid",
+                          " signature, is_copied, is_ours, target_oid,"
+                          " coalesce((pg_catalog.to_jsonb(t) ->> 'is_insert_only')::bool, false)"
+                          " FROM %I.tables t WHERE slot = $1 ORDER BY source_oid",
                           ref->schema);
     if (!conn_query_params(conn, sql, 1, params, &rows, err))
         return err_wrap(err, "could not read the tables of the copy");

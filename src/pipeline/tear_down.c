@@ -95,7 +95,7 @@ static bool refuse_other(struct work *work, struct err *err)
     int version = 0;
     if (!keeper_look(work->target, work->ref.schema, &version, err))
         return false;
-    if (version != KEEPER_VERSION) /* an older or newer one: by its mark it is ours */
+    if (version == 0 || version > KEEPER_VERSION) /* a newer one: by its mark it is ours */
         return true;
     if (!keeper_load(work->target, work->ref.schema, &is_found, &kept, err))
         return false;

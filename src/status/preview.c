@@ -132,7 +132,7 @@ static bool read_keeper(struct preview_reading *reading, struct err *err)
         return true;
     if (!keeper_look(reading->target, schema, &version, err))
         return false;
-    if (version != KEEPER_VERSION)
+    if (version == 0 || version > KEEPER_VERSION)
         return true;
     if (!keeper_load(reading->target, schema, &is_found, &pipeline, err))
         return false;

@@ -13,17 +13,16 @@ static bool load(struct status_reading *reading, struct err *err)
         return false;
     if (version == 0)
         return true;
-    if (version == KEEPER_VERSION)
-        return keeper_load(reading->target, status->keeper_schema, &status->has_keeper,
-                           &status->pipeline, err);
     if (version > KEEPER_VERSION)
         return err_set(err, ERR_CONFIG,
                        "the target's keeper has version %d, this program knows %d at most", version,
                        KEEPER_VERSION);
-    strv_take(&status->warnings,
-              str_fmt("the target's keeper is of an older program: the next start of the engine "
-                      "brings it up to date"));
-    return true;
+    if (version < KEEPER_VERSION)
+        strv_take(&status->warnings,
+                  str_fmt("the target's keeper is of an older program: the next start of the "
+                          "engine brings it up to date"));
+    return keeper_load(reading->target, status->keeper_schema, &status->has_keeper,
+                       &status->pipeline, err);
 }
 
 static bool is_other_pipeline(struct status_reading *reading)

@@ -54,8 +54,9 @@ void follower_open(struct pair *pair, const char *schema, struct follower *ret_f
     bool is_found = false;
     int version = 0;
     *ret_follower = (struct follower){.pair = pair, .schema = schema};
-    if (!keeper_look(target, schema, &version, &unused) || version != KEEPER_VERSION ||
-        !keeper_load(target, schema, &is_found, &pipeline, &unused) || !is_found)
+    if (!keeper_look(target, schema, &version, &unused) || version == 0 ||
+        version > KEEPER_VERSION || !keeper_load(target, schema, &is_found, &pipeline, &unused) ||
+        !is_found)
         return;
     struct keeper_ref ref = {schema, pipeline.slot};
     (void)!keeper_tables(target, &ref, &ret_follower->tables, &unused);

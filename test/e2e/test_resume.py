@@ -125,6 +125,30 @@ def indexes(pipe):
     return {name: (oid, is_valid) for name, oid, is_valid in pipe.target.sql(INDEXES)}
 
 
+OLDER = ("DROP TABLE trunkline.large_objects; ALTER TABLE trunkline.pipeline DROP COLUMN is_snapshot;"
+         "UPDATE trunkline.meta SET version = 3")
+
+
+@pytest.mark.parametrize("fault", [None, "part.committed=kill@2",
+                                   pytest.param("copy.rows_done=kill", marks=LONG)])
+def test_the_keeper_of_the_release_before_is_continued(pipe, fault):
+    """By its status, too, before the engine has brought it up to date."""
+    pipe.source.sql(TABLES)
+    if fault:
+        pipe.start(fault=fault, **ORDERLY).ends(-signal.SIGKILL)
+    else:
+        pipe.follow().stop()
+    before = kept(pipe, NAMES)
+    phase = status(pipe)["phase"]
+    pipe.target.admin(OLDER)
+    assert status(pipe)["phase"] == phase
+    pipe.source.sql("UPDATE one SET n = 7 WHERE id < 100; INSERT INTO two VALUES (0, 1, 'new')")
+    engine = pipe.follow(**ORDERLY)
+    assert set(before) <= set(kept(pipe, NAMES))
+    engine.stop()
+    pipe.is_verified()
+
+
 def test_index_builds_resume(pipe):
     pipe.source.sql(SLOW)
     engine = pipe.start(copiers=1)
