@@ -189,6 +189,7 @@ void facts_apply(const struct facts *facts, struct toc *toc)
         e->type = object ? object->a : NULL;
         e->identity = object ? object->b : NULL;
         e->is_repeatable = facts_find(facts, FACT_REPEATABLE, e->catalog, e->oid) != NULL;
+        e->is_powerful = facts_find(facts, FACT_POWERFUL, e->catalog, e->oid) != NULL;
         e->is_populated = facts_find(facts, FACT_POPULATED, e->catalog, e->oid) != NULL;
         e->is_left_out =
             left_out != NULL || (e->kind == TOC_SEQUENCE_OWNED_BY && dep &&

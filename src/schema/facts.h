@@ -16,6 +16,7 @@ enum fact_kind {
     FACT_OBJECT = 'o',      /* a: type, b: identity, as pg_identify_object() */
     FACT_REPEATABLE = 'r',  /* its command works on an object that exists */
     FACT_POPULATED = 'p',   /* a materialised view with data */
+    FACT_POWERFUL = 's',    /* a function that may do more than who calls it */
     FACT_LEFT_OUT = 'x',    /* by the selection; a: "part" when it is part of a left-out table */
     FACT_NOT_OWNED = 'd',   /* a sequence whose owner is left out */
     FACT_OWNER = 'O',       /* a: a role that owns something */
@@ -23,6 +24,7 @@ enum fact_kind {
     FACT_GRANTOR = 'G',     /* a: a role as which a grant on the object must be repeated */
     FACT_MAINTAIN = 'M',    /* somebody has this privilege (of 17) and not just all of them */
     FACT_POLICY_ROLE = 'P', /* a: a role that the policy names */
+    FACT_POLICY = 'c',      /* a: its SQL up to the roles, b: behind them; when it names some */
     FACT_MAPPING = 'U',     /* a: the tag of a user mapping, b: its role; "" for public */
     FACT_REVOKE = 'v',      /* a: SQL, what to take away first; b: from whom; "" for public */
     FACT_GRANT = 'g',       /* a: SQL of a single grant by the owner; b: to whom; "" for public */

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
+#include "pg/quote.h"
 
 static const char *owner_of(const struct facts *facts, const struct toc_entry *object)
 {
@@ -34,4 +36,16 @@ char *grants_sql(const struct facts *facts, const struct toc_entry *object,
     if (!limits->without_maintain)
         add(facts, FACT_GRANT_MAINTAIN, object, limits, &sql);
     return sql.len ? buf_take(&sql) : NULL;
+}
+
+char *grants_policy_sql(const struct facts *facts, const struct toc_entry *policy,
+                        const struct strv *missing)
+{
+    AUTO(buf_release) struct buf roles = BUF_INIT;
+    const struct fact *whole = facts_find(facts, FACT_POLICY, policy->catalog, policy->oid);
+    const struct fact *role = facts_find(facts, FACT_POLICY_ROLE, policy->catalog, policy->oid);
+    for (; role; role = fact_next(facts, role))
+        if (!strv_has(missing, role->a))
+            quote_add(&roles, roles.len ? ", %I" : "%I", role->a);
+    return whole && roles.len ? str_fmt("%s%s%s", whole->a, buf_text(&roles), whole->b) : NULL;
 }

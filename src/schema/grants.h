@@ -19,3 +19,8 @@ struct grants_limits {
  * relations, columns, routines, types and schemas). Owned by the caller. */
 char *grants_sql(const struct facts *facts, const struct toc_entry *object,
                  const struct grants_limits *limits);
+
+/* The command that makes a policy for those of its roles that are not missing; NULL when there are
+ * none. Owned by the caller. */
+char *grants_policy_sql(const struct facts *facts, const struct toc_entry *policy,
+                        const struct strv *missing);

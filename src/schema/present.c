@@ -160,6 +160,8 @@ static bool is_refused(const struct refused *refused, const struct fact *fact)
     case FACT_LABEL:
         return strv_has(&refused->providers, fact->a);
     case FACT_MAINTAIN:
+    case FACT_POLICY:
+    case FACT_POWERFUL:
     case FACT_REVOKE:
     case FACT_GRANT:
     case FACT_GRANT_MAINTAIN:
@@ -232,6 +234,23 @@ static bool entry_is_refused(const struct facts *facts, const struct refused *re
                   : foreign_is_refused;
 }
 
+/* A restrictive policy must still restrict the roles that are there. */
+static bool keep_policy(const struct facts *facts, const struct refused *refused,
+                        struct toc_entry *policy, struct strv *warnings)
+{
+    char *sql = grants_policy_sql(facts, policy, &refused->others.missing);
+    if (!sql)
+        return false;
+    if (!policy->is_present)
+        policy->policy = sql;
+    else
+        free(sql);
+    policy->is_present = true; /* for pg_restore, which would make it for all */
+    strv_take(warnings, str_fmt("policy %s is made without the roles that the target lacks",
+                                policy->identity));
+    return true;
+}
+
 static void leave_out_refused(const struct facts *facts, const struct refused *refused,
                               struct toc *toc, struct strv *warnings)
 {
@@ -239,6 +258,8 @@ static void leave_out_refused(const struct facts *facts, const struct refused *r
     for (size_t i = 0; i < toc->count; i++) {
         struct toc_entry *entry = &toc->items[i];
         if (entry->is_left_out || !entry_is_refused(facts, refused, toc, entry, foreign_is_refused))
+            continue;
+        if (entry->kind == TOC_POLICY && keep_policy(facts, refused, entry, warnings))
             continue;
         entry->is_left_out = true;
         if (entry->kind == TOC_POLICY)

@@ -312,14 +312,26 @@ static bool restore_pass(const struct schema_job *job, int version, enum schema_
            (write_file(path, list, err) && restore_list(job, version, stage, limits, err));
 }
 
+/* Before anything else of their stage: a restrictive one must not come after the grants. */
+static bool make_policies(struct conn *target, const struct toc *toc, enum schema_stage stage,
+                          struct err *err)
+{
+    for (size_t i = 0; i < toc->count; i++) {
+        const struct toc_entry *entry = &toc->items[i];
+        if (entry->policy && entry->stage == stage && !entry->is_left_out &&
+            !conn_exec(target, entry->policy, err))
+            return err_wrap(err, "could not make policy %s", entry->identity);
+    }
+    return true;
+}
+
 /* At the stage of the entries that they stand for. */
 static bool grant_singly(struct conn *target, const struct toc *toc, enum schema_stage stage,
                          struct err *err)
 {
     for (size_t i = 0; i < toc->count; i++) {
         const struct toc_entry *object = &toc->items[i];
-        bool is_early = object->pass == PASS_SCHEMAS;
-        if (object->grants && stage == (is_early ? SCHEMA_TABLES : SCHEMA_KEYS) &&
+        if (object->grants && stage == toc_rights_stage(object) &&
             !conn_exec(target, object->grants, err))
             return err_wrap(err, "could not grant on %s", object->identity);
     }
@@ -341,6 +353,8 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
     toc_leave_alone(toc, job->left_alone, warnings);
     if (job->without_actors)
         leave_out_actors(toc, &job->warnings);
+    if (!make_policies(target, toc, stage, err))
+        return false;
     for (enum toc_pass pass = PASS_SCHEMAS; pass <= PASS_STATES; pass++) {
         AUTO(buf_release) struct buf list = BUF_INIT;
         toc_write_list(toc, stage, pass, &list);

@@ -61,6 +61,7 @@ void toc_release(struct toc *toc)
         free(toc->items[i].deps);
         free(toc->items[i].parent_identity);
         free(toc->items[i].grants);
+        free(toc->items[i].policy);
     }
     free(toc->items);
     free(toc->by_id);
@@ -206,6 +207,15 @@ static bool is_schema(const struct toc_entry *entry)
     return entry && entry->type && strcmp(entry->type, "schema") == 0;
 }
 
+/* Everybody may call a new function. One that does what its caller may not (SECURITY DEFINER, an
+ * untrusted language) is never there without the rights that it has on the source. */
+enum schema_stage toc_rights_stage(const struct toc_entry *object)
+{
+    if (is_schema(object))
+        return SCHEMA_TABLES;
+    return object->is_powerful ? object->stage : SCHEMA_KEYS;
+}
+
 /* Whether an entry is kept for the end: it checks rows against other tables, or acts on writes. A
  * view's own rule (which completes a view that pg_dump had to split) is not. */
 static bool is_late_kind(const struct toc *toc, const struct toc_entry *entry)
@@ -220,7 +230,7 @@ static bool is_late_kind(const struct toc *toc, const struct toc_entry *entry)
     case TOC_RULE:
         return !entry->is_repeatable;
     case TOC_ACL: /* an owner may have taken rights from itself that the copy needs */
-        return !is_schema(dep_of(toc, entry, 0));
+        return !dep_of(toc, entry, 0) || toc_rights_stage(dep_of(toc, entry, 0)) == SCHEMA_KEYS;
     case TOC_OTHER:
     case TOC_COMMENT:
     case TOC_DEFAULT:

@@ -66,6 +66,7 @@ struct toc_entry {
     bool is_part_of_table; /* with is_left_out: goes without saying */
     bool is_repeatable;    /* works on an object that exists */
     bool is_populated;     /* a materialised view that holds data */
+    bool is_powerful;      /* a function that may do more than who calls it */
     enum toc_pass pass;
 
     /* From the target's catalog (present.h). */
@@ -74,6 +75,7 @@ struct toc_entry {
     bool is_unpopulated;   /* a materialised view without data */
     char *parent_identity; /* owned: what it is a partition of; or NULL */
     char *grants;          /* owned: SQL in place of entries with its privileges; or NULL */
+    char *policy;          /* owned: SQL in place of its entry, for a part of its roles; or NULL */
 };
 
 struct toc {
@@ -95,6 +97,9 @@ struct toc_entry *toc_find(const struct toc *toc, int id);
 
 /* Gives each entry its stage and pass. After the facts are known. */
 void toc_assign_stages(struct toc *toc);
+
+/* When the privileges on an object are given. */
+enum schema_stage toc_rights_stage(const struct toc_entry *object);
 
 /* Leaves out what is never copied, and what hangs on entries that are left out. Repeatable. */
 void toc_leave_out(struct toc *toc);

@@ -297,6 +297,11 @@ static bool again(struct work *work, const struct fact *source, const struct fac
                      str_dup(target->make));
         return true;
     }
+    if (source->lacking && fact_is_object(source)) { /* the source's cannot be made */
+        add_item(work, SCRIPT_AGAIN, target, str_dup("made again as it was"),
+                 str_dup(target->make));
+        return true;
+    }
     if (!is_equal(work, source, target, &is_same, err))
         return false;
     if (is_same || !fact_is_object(source)) {
@@ -320,7 +325,7 @@ static bool on_both(struct work *work, const struct fact *source, const struct f
         return false;
     if (is_same || fact_has(source, FACT_INHERITED))
         return true;
-    if (fact_is_object(source) && !fact_has(source, FACT_KEPT))
+    if (fact_is_object(source) && !fact_has(source, FACT_KEPT) && !source->lacking)
         return drop_object(work, target, err);
     if (fact_has(source, FACT_RETYPED) && !drop_dependents(work, target, "alter", err))
         return false;

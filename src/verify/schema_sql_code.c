@@ -48,7 +48,7 @@ const char schema_functions_sql[] =
     " CASE aggkind WHEN 'h' THEN 'HYPOTHETICAL' END)) FROM ns WHERE ns.oid = pronamespace)"
     " d(def)";
 
-/* Views and materialised views. */
+/* Views and materialised views; these are filled when they have their owners, as whom that runs. */
 const char schema_views_sql[] =
     "WITH RECURSIVE edge(v, ref) AS (SELECT DISTINCT r.ev_class, d.refobjid FROM pg_rewrite r"
     " JOIN pg_depend d ON d.classid = 2618 AND d.objid = r.oid AND d.refclassid = 1259"
@@ -82,14 +82,13 @@ const char schema_views_sql[] =
     " UNION ALL SELECT 'materialised views', name, x.* FROM view LEFT JOIN pg_am am ON"
     " am.oid = relam"
     " CROSS JOIN LATERAL (VALUES"
-    " ('', def, format('CREATE MATERIALIZED VIEW %s USING %I%s AS %s WITH %sDATA', name,"
-    " amname, options,"
-    " query, CASE WHEN relispopulated THEN '' ELSE 'NO ' END), 'DROP MATERIALIZED VIEW ' ||"
+    " ('', def, format('CREATE MATERIALIZED VIEW %s USING %I%s AS %s WITH NO DATA',"
+    " name, amname, options, query), 'DROP MATERIALIZED VIEW ' ||"
     " name, key,"
     " 100, rank, 'v', NULL),"
     " ('populated', relispopulated::text, format('REFRESH MATERIALIZED VIEW %s%s', name,"
-    " CASE WHEN relispopulated THEN '' ELSE ' WITH NO DATA' END), NULL, key, 180, rank, 'c',"
-    " NULL)) x"
+    " CASE WHEN relispopulated THEN '' ELSE ' WITH NO DATA' END), NULL, key, 180, rank,"
+    " CASE WHEN relispopulated THEN '' ELSE 'c' END, NULL)) x"
     " WHERE relkind = 'm'";
 
 /* Triggers, rules, policies. */
@@ -105,6 +104,17 @@ const char schema_triggers_sql[] =
     " REPLICA'"
     " ELSE 'ENABLE ALWAYS' END, tgname), NULL, '2620.' || t.oid || ' ' || key, 126, 0,"
     " CASE tgenabled WHEN 'O' THEN 'c' ELSE '' END, NULL)) x"
+    /* Partitions have theirs from the parents, and a state of their own. */
+    " UNION ALL SELECT 'triggers', quote_ident(tgname) || ' on ' || name, 'enabled', state,"
+    " format('ALTER TABLE ONLY %s %s TRIGGER %I', name, state, tgname),"
+    " format('ALTER TABLE ONLY %s ENABLE TRIGGER %I', name, tgname), '2620.' || t.oid || ' ' || "
+    "key,"
+    " 127, 0, '', NULL FROM rel"
+    " JOIN pg_trigger t ON t.tgrelid = rel.oid AND t.tgparentid <> 0 AND tgenabled <> 'O'"
+    " CROSS JOIN LATERAL (SELECT CASE tgenabled WHEN 'D' THEN 'DISABLE'"
+    " WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END) s(state)"
+    " WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.oid = tgconstraint AND k.contype"
+    " <> 't')"
     " UNION ALL SELECT 'rules', quote_ident(rulename) || ' on ' || name, x.* FROM rel"
     " JOIN pg_rewrite r ON r.ev_class = rel.oid AND r.rulename <> '_RETURN'"
     " CROSS JOIN LATERAL (VALUES ('', pg_get_ruledef(r.oid), pg_get_ruledef(r.oid),"
