@@ -159,13 +159,10 @@ static void tell_fresh(struct control *control)
 
 /* --- sequences --- */
 
-/* A sequence whose lock somebody holds must not hold up the watch over the slot. */
 static bool sync_sequences(struct control *control, struct err *err)
 {
     return connect_target(control, err) &&
-           conn_exec(control->source, "SET lock_timeout = 500", err) &&
-           sequences_round(control->sequences, control->source, control->target, err) &&
-           conn_exec(control->source, "RESET lock_timeout", err);
+           sequences_round(control->sequences, control->source, control->target, err);
 }
 
 /* What fails is tried again with the next round, and told when it is news: the end of a run sets

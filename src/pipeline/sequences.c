@@ -2,7 +2,11 @@
  * stream is followed, engine thread at the end of a copy and of a run.
  *
  * Each round reads both sides anew and keeps nothing: a TRUNCATE … RESTART IDENTITY of the stream
- * may have set the target's back since. The server that sets a value compares once more. */
+ * may have set the target's back since. The server that sets a value compares once more.
+ *
+ * A query keeps the locks of the sequences that it has read while it waits for the next one: who
+ * changes several in another order would meet us in a deadlock, and might be the one to lose. So we
+ * give up before anybody looks for deadlocks, and come again. */
 #include "pipeline/sequences.h"
 
 #include <inttypes.h>
@@ -14,7 +18,10 @@
 #include "base/mem.h"
 #include "pg/quote.h"
 
-enum { AT_ONCE = 200, TRIES = 5 };
+enum { AT_ONCE = 200, TRIES = 5, AGAIN_MS = 100 };
+
+static const char BE_BRIEF[] = "SET lock_timeout = '20ms'";
+static const char LOCKED[] = "55P03";
 
 struct sequences {
     const struct engine *engine;
@@ -250,8 +257,8 @@ static bool set(struct sequences *sequences, struct conn *target, struct buf *sq
     return true;
 }
 
-bool sequences_round(struct sequences *sequences, struct conn *source, struct conn *target,
-                     struct err *err)
+static bool set_moved(struct sequences *sequences, struct conn *source, struct conn *target,
+                      struct err *err)
 {
     AUTO(lists_release) struct lists lists = {0};
     AUTO(buf_release) struct buf sql = BUF_INIT;
@@ -267,6 +274,15 @@ bool sequences_round(struct sequences *sequences, struct conn *source, struct co
             return false;
     }
     return set(sequences, target, &sql, count % AT_ONCE, err);
+}
+
+bool sequences_round(struct sequences *sequences, struct conn *source, struct conn *target,
+                     struct err *err)
+{
+    return conn_exec(source, BE_BRIEF, err) && conn_exec(target, BE_BRIEF, err) &&
+           set_moved(sequences, source, target, err) &&
+           conn_exec(source, "RESET lock_timeout", err) &&
+           conn_exec(target, "RESET lock_timeout", err);
 }
 
 /* --- to the last bit --- */
@@ -329,13 +345,28 @@ static bool was_moved(const struct err *err)
     return false;
 }
 
+/* However long somebody keeps one locked. */
+static bool wait_for_lock(const struct sequences *sequences, bool *is_told, struct err *err)
+{
+    if (!*is_told)
+        log_info("waiting for a sequence that somebody has locked");
+    *is_told = true;
+    return !stop_wait(sequences->engine->soft, AGAIN_MS) || err_set(err, ERR_STOP, "interrupted");
+}
+
 bool sequences_finish(struct sequences *sequences, struct conn *source, struct conn *target,
                       struct err *err)
 {
-    for (int tries = 1; !finish_once(sequences, source, target, err); tries++) {
-        if (tries == TRIES || !was_moved(err))
+    bool is_told = false;
+    if (!conn_exec(source, BE_BRIEF, err))
+        return false;
+    for (int tries = 1; !finish_once(sequences, source, target, err);) {
+        bool is_locked = strcmp(err->sqlstate, LOCKED) == 0;
+        if (!is_locked && (tries++ == TRIES || !was_moved(err)))
             return false;
         *err = (struct err){0};
+        if (is_locked && !wait_for_lock(sequences, &is_told, err))
+            return false;
     }
     return true;
 }

@@ -19,11 +19,13 @@ struct sequences *sequences_new(const struct engine *engine);
 void sequences_free(struct sequences **sequences); /* AUTO handler */
 
 /* One round: the sequences that have moved, by one query for all values on either side. What a
- * missing privilege or the target's bounds keep back is told once, and left out. */
+ * missing privilege or the target's bounds keep back is told once, and left out. Fails when
+ * somebody has one locked: the connections then keep their short lock_timeout. */
 bool sequences_round(struct sequences *sequences, struct conn *source, struct conn *target,
                      struct err *err);
 
 /* The same to the last bit: also those that were never used. A sequence may come, go or get another
- * name meanwhile. */
+ * name meanwhile; one that is locked is waited for. The source's connection is of no other use
+ * then: it keeps a short lock_timeout. */
 bool sequences_finish(struct sequences *sequences, struct conn *source, struct conn *target,
                       struct err *err);

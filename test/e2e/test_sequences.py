@@ -172,6 +172,24 @@ def test_a_locked_sequence_holds_nobody_up(pipe):
     engine.stop()
 
 
+WAITS = ("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'b'::regclass"
+         " AND clock_timestamp() - waitstart > interval '200 ms'")
+
+
+def test_who_changes_two_sequences_meets_no_deadlock(pipe):
+    """We read all of them with one query, which keeps the locks it has while it waits for more."""
+    pipe.source.sql("CREATE SEQUENCE a; CREATE SEQUENCE b; CREATE TABLE t (id int PRIMARY KEY)")
+    pipe.copy()
+    with pipe.source.connect() as session:
+        session.execute("BEGIN; ALTER SEQUENCE b RESTART 5")
+        engine = pipe.start(until="now")
+        until = time.monotonic() + 3
+        wait_until(lambda: pipe.source.admin(WAITS) or time.monotonic() > until, "it waits, or tries")
+        session.execute("ALTER SEQUENCE a RESTART 7; SELECT nextval('a'), nextval('b'); COMMIT")
+    engine.ends(0)
+    assert state(pipe.target, "a") == (7, True) and state(pipe.target, "b") == (5, True)
+
+
 @pytest.mark.long
 def test_many(pipe):
     """5,000 of them: the stream goes on beside the rounds, and only what has moved is written."""
