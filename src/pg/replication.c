@@ -107,6 +107,10 @@ static bool ended(struct conn *conn, struct err *err)
     else if (!conn_fail(conn, result, err) && strcmp(err->sqlstate, "42704") == 0)
         (void)err_hint(err, "the publication has been dropped and changes are lost: remove the "
                             "pipeline with tear-down, empty the target and copy again");
+    if (strcmp(err->sqlstate, "XX000") == 0)
+        (void)err_hint(err, "the source itself cannot decode its WAL from the slot's position on: "
+                            "see its log; what it cannot send, a new copy brings: tear-down, "
+                            "then start again");
     if (conn_refused_encoding(err))
         (void)err_hint(err, "a row holds bytes that its own encoding does not define: mend it on "
                             "the source; the stream keeps the row as it was written, so tear-down "

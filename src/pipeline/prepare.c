@@ -27,6 +27,7 @@ enum {
     RETRY_FIRST_MS = 500,
     RETRY_LONGEST_MS = 30000,
     SLOT_ROUNDS = 10,
+    SLOT_ROUNDS_MS = 60000,
 };
 
 char *engine_name(const struct engine *engine, const char *role)
@@ -197,6 +198,7 @@ static bool create_slot(struct engine *engine, struct conn *source, struct err *
 {
     uint64_t consistent = 0;
     bool is_sound = false;
+    int64_t give_up_ms = clock_ms() + SLOT_ROUNDS_MS;
     for (int round = 1; !is_sound; round++) {
         AUTO(str_free) char *before = NULL;
         AUTO(str_free) char *after = NULL;
@@ -207,7 +209,7 @@ static bool create_slot(struct engine *engine, struct conn *source, struct err *
         is_sound = strcmp(before, after) == 0;
         if (is_sound)
             break;
-        if (round == SLOT_ROUNDS) {
+        if (round >= SLOT_ROUNDS && clock_ms() > give_up_ms) {
             log_warn("tables were altered or truncated each time that slot %s was made: should the "
                      "source fail to decode their changes, remove the pipeline with tear-down and "
                      "start again when no schema changes run",

@@ -59,9 +59,15 @@ BIN = programs(max(MAJORS.values()))
 
 
 def die_with_parent(how):
-    """For Popen's preexec_fn: the child gets the signal when the test process goes."""
+    """For Popen's preexec_fn: the child gets the signal when the test process goes, and can be
+    interrupted, also when the tests run in the background of a shell."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, how)
+
+    def prepare():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        libc.prctl(PR_SET_PDEATHSIG, how)
+
+    return prepare
 
 
 def server_user():
