@@ -125,6 +125,26 @@ static bool judge_identity(const struct step *step, const struct keeper_table *k
                                         err);
 }
 
+/* A partition that was dropped with its root's table still there: what the stream carries of it
+ * from before belongs into that table, and the keeper's row alone says so. */
+static bool is_routed_and_gone(const struct step *step, const struct keeper_table *kept,
+                               bool *ret_is_gone, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    *ret_is_gone = false;
+    if (!route_is_routed(step->engine, &step->target, kept))
+        return true;
+    AUTO(str_free)
+    char *sql = quote_sql("SELECT FROM pg_catalog.pg_class WHERE oid = %u", kept->oid);
+    if (!conn_query(step->source, sql, &rows, err))
+        return false;
+    *ret_is_gone = rows_count(rows) == 0;
+    if (*ret_is_gone)
+        log_warn("%s.%s is gone from the source: its rows stay in its root's table on the target",
+                 kept->schema, kept->name);
+    return true;
+}
+
 /* Tables that were followed and are not selected any more, or that were out of the publication for
  * a time (a partition that was detached, somebody's ALTER PUBLICATION): those have missed changes,
  * and are copied again or, without a copy, looked at like new ones. */
@@ -133,7 +153,11 @@ static bool judge_kept(const struct step *step, const struct keeper_table *kept,
     struct engine *engine = step->engine;
     const struct table *table = table_list_find_oid(&step->tables, kept->oid);
     bool has_copy = engine->settings->mode != MODE_REPLICATION;
-    bool is_moved = false;
+    bool is_moved = false, is_gone = false;
+    if (!table && !is_routed_and_gone(step, kept, &is_gone, err))
+        return false;
+    if (is_gone)
+        return true;
     if (table &&
         !route_check_moved(engine, &step->target, &step->kept, kept, table, &is_moved, err))
         return false;

@@ -186,6 +186,26 @@ def test_a_partition_detached_from_the_root(pipe):
     is_same(pipe)
 
 
+@pytest.mark.parametrize("detach", ["", pytest.param("ALTER TABLE ev DETACH PARTITION ev_us;",
+                                                     marks=pytest.mark.long)])
+def test_a_partition_dropped_before_its_changes_were_read(pipe, detach):
+    pipe.source.sql(TREE)
+    pipe.target.sql(TARGETS["plain"])
+    pipe.copy(publish_via_root=True)
+    pipe.source.sql("INSERT INTO ev VALUES (700, 'us', 'n');"
+                    " UPDATE ev SET region = 'jp' WHERE region = 'us';" + detach +
+                    " DROP TABLE ev_us; INSERT INTO ev VALUES (701, 'de', 'after')")
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
+    pipe.source.sql("CREATE TABLE ev_us PARTITION OF ev FOR VALUES IN ('us');"
+                    " INSERT INTO ev VALUES (1, 'us', 'again')")
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
+    pipe.source.sql("TRUNCATE ev; INSERT INTO ev VALUES (2, 'us', 'last')")
+    pipe.copy(publish_via_root=True)
+    is_same(pipe)
+
+
 def change_tree(session, rng):
     """One statement on the tree."""
     i, region = rng.randrange(1, 1000), rng.choice(["de", "fr", "us", "jp", "br"])
