@@ -27,7 +27,7 @@ enum {
     RETRY_FIRST_MS = 500,
     RETRY_LONGEST_MS = 30000,
     SLOT_ROUNDS = 10,
-    SLOT_ROUNDS_MS = 60000,
+    SLOT_ROUNDS_MS = 30000,
 };
 
 char *engine_name(const struct engine *engine, const char *role)

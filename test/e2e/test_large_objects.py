@@ -100,6 +100,7 @@ def test_more_than_the_target_can_lock_at_once(own, command):
         assert own.target.admin_one("SELECT count(*) FROM pg_largeobject_metadata") == 12000
 
 
+@pytest.mark.long
 def test_a_large_one_is_copied_in_little_memory(pipe):
     pipe.source.sql(TABLE)
     pipe.source.sql("SELECT lo_create(5)")

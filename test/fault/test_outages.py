@@ -119,7 +119,7 @@ def lose_network(pipe, network, engine, side, seconds=0):
     return moment
 
 
-@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize("side", ["source", pytest.param("target", marks=pytest.mark.long)])
 def test_a_network_is_lost_in_mid_copy(wired, network, side):
     pipe = wired
     make_data(pipe.source)
