@@ -42,6 +42,8 @@ enum without_identity {
  * them off, off or refuse to start, left active. */
 enum disable_triggers { TRIGGERS_AUTO, TRIGGERS_OFF, TRIGGERS_FIRE };
 enum on_conflict { CONFLICT_ERROR, CONFLICT_UPDATE, CONFLICT_NOTHING };
+enum on_apply_error { APPLY_ERROR_STOP, APPLY_ERROR_PARK };
+enum apply_mode { APPLY_SETS, APPLY_ORDERED };
 enum slot_wal_action { SLOT_WAL_STOP, SLOT_WAL_DROP };
 enum progress_mode { PROGRESS_AUTO, PROGRESS_ON, PROGRESS_OFF };
 
@@ -92,6 +94,9 @@ struct settings {
     int64_t identity_lock_timeout_ms; /* of ALTER TABLE … REPLICA IDENTITY FULL on the source */
     enum disable_triggers disable_triggers;
     enum on_conflict on_conflict;
+    enum on_apply_error on_apply_error;
+    struct strv resync; /* run: tables to copy anew, as names */
+    enum apply_mode apply_mode;
     bool publish_via_root;
     int64_t sequence_sync_interval_ms; /* 0: at the end only */
     int64_t heartbeat_interval_ms;     /* 0: none */
@@ -99,6 +104,10 @@ struct settings {
     int64_t group_max_bytes;
     int64_t group_max_time_ms;
     int64_t queue_bytes;
+    int64_t logical_decoding_work_mem; /* of our walsender; 0: as the server has it */
+    bool streaming;                    /* transactions in progress are sent */
+    int64_t spill_memory;              /* of those, kept in memory */
+    char *spill_dir;                   /* empty: TMPDIR, else /var/tmp */
     int64_t idle_position_interval_ms;
     int64_t max_slot_wal; /* 0: no bound */
     enum slot_wal_action max_slot_wal_action;

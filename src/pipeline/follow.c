@@ -53,6 +53,7 @@ struct session {
     int64_t group_ms;    /* when its first change came */
     size_t transactions; /* completed in it */
     struct position end; /* of the last completed one */
+    int64_t commit_us;   /* when the source committed it, since 2000-01-01 */
     bool is_started;     /* a piece of it has been applied already */
 
     /* the transaction in hand */
@@ -151,6 +152,15 @@ static void trace_group(const struct group *group, size_t transactions, int64_t 
                   transactions);
 }
 
+/* By the clocks of both machines: differing clocks show here. */
+static void note_lag(const struct session *session)
+{
+    int64_t now_us = clock_pg_us();
+    if (session->transactions)
+        metrics_set(session->engine->metrics, METRIC_LAG_SECONDS,
+                    (uint64_t)MAX_OF(now_us - session->commit_us, (int64_t)0));
+}
+
 /* Applies what is gathered. is_complete: the last transaction in it is whole, so commit. */
 static bool apply(struct session *session, bool is_complete, struct err *err)
 {
@@ -177,6 +187,7 @@ static bool apply(struct session *session, bool is_complete, struct err *err)
     if (!is_complete)
         return true;
     metrics_add(engine->metrics, METRIC_GROUPS, 1);
+    note_lag(session);
     metrics_add(engine->metrics, METRIC_TRANSACTIONS, session->transactions);
     metrics_raise(engine->metrics, METRIC_APPLIED_LSN, session->end.lsn);
     session->transactions = 0;
@@ -310,6 +321,7 @@ static bool take_commit(struct session *session, const struct change *change, st
 {
     session->is_in_transaction = false;
     session->end.lsn = change->end_lsn;
+    session->commit_us = change->time_us;
     session->transactions++;
     if (!has_group(session) || is_over_bounds(session))
         return finish_group(session, err);
@@ -368,6 +380,8 @@ static bool when_idle(struct session *session, struct err *err)
 {
     if (!session->is_in_transaction && has_group(session) && !finish_group(session, err))
         return false;
+    if (!session->is_in_transaction)
+        metrics_set(session->engine->metrics, METRIC_LAG_SECONDS, 0);
     if (session->change_count == 0)
         drop_held(session);
     return store_idle_at_times(session, err) && tell_durable(session, 0, err);
@@ -423,7 +437,10 @@ static bool follow_on(struct session *session, struct err *err)
         if (result == QUEUE_TIMEOUT) { /* no input waits: what is whole commits now */
             if (!when_idle(session, err))
                 return false;
+            int64_t since = clock_us();
             result = queue_pop(queue, &item, IDLE_POP_MS);
+            metrics_add(session->engine->metrics, METRIC_WAIT_SECONDS,
+                        (uint64_t)(clock_us() - since));
         }
         if (result == QUEUE_CLOSED)
             return err_set(err, ERR_NONE, "reader ended"); /* its own error says why */
@@ -459,6 +476,7 @@ static bool open_target(struct session *session, struct err *err)
         .stop = engine->hard,
         .metrics = engine->metrics,
         .on_conflict = engine->settings->on_conflict,
+        .apply_mode = engine->settings->apply_mode,
         .disable_triggers = engine->settings->disable_triggers,
         .via_root = engine->settings->publish_via_root,
         .note = note_conflict,

@@ -22,6 +22,7 @@ struct postgres_options { /* everything borrowed, outlives the target */
     const struct stop *stop;
     struct metrics *metrics;
     enum on_conflict on_conflict; /* conflict.c says what each means */
+    enum apply_mode apply_mode;
     enum disable_triggers disable_triggers;
     bool via_root; /* a table's changes go into that of its root, as it was copied */
     /* Takes a line for the log about a change that did not fit: its table and key. Called in the
