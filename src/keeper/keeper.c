@@ -84,7 +84,8 @@ bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
                   " p.later ->> 'source_id', p.later ->> 'waits_for',"
                   " (p.later ->> 'consistent_from')::pg_catalog.pg_lsn,"
                   " (p.later ->> 'fresh_at')::timestamptz,"
-                  " coalesce((p.later ->> 'is_snapshot')::bool, false)"
+                  " coalesce((p.later ->> 'is_snapshot')::bool, false),"
+                  " coalesce((p.later ->> 'is_making_slot')::bool, false)"
                   " FROM (SELECT *, pg_catalog.to_jsonb(r) AS later FROM %I.pipeline r) p"
                   " LEFT JOIN %I.position o USING (slot)",
                   schema, schema);
@@ -112,6 +113,7 @@ bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,
         .consistent_from = rows_lsn(rows, 0, 13),
         .fresh_at = str_dup(rows_text(rows, 0, 14)),
         .is_snapshot = rows_bool(rows, 0, 15),
+        .is_making_slot = rows_bool(rows, 0, 16),
     };
     return true;
 }
@@ -140,14 +142,21 @@ bool keeper_set_phase(struct conn *conn, const struct keeper_ref *ref, enum keep
            err_wrap(err, "could not record the phase");
 }
 
+bool keeper_set_making_slot(struct conn *conn, const struct keeper_ref *ref, struct err *err)
+{
+    return conn_execf(conn, err, "UPDATE %I.pipeline SET is_making_slot = true WHERE slot = %L",
+                      ref->schema, ref->slot) ||
+           err_wrap(err, "could not record the slot's making");
+}
+
 bool keeper_set_slot(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn, struct err *err)
 {
     char text[LSN_TEXT];
     return conn_execf(conn, err,
                       "BEGIN; INSERT INTO %I.position (slot, lsn) VALUES (%L, %L)"
                       " ON CONFLICT (slot) DO UPDATE SET lsn = excluded.lsn;"
-                      " UPDATE %I.pipeline SET phase = 'slot', updated_at = now()"
-                      " WHERE slot = %L; COMMIT",
+                      " UPDATE %I.pipeline SET phase = 'slot', is_making_slot = false,"
+                      " updated_at = now() WHERE slot = %L; COMMIT",
                       ref->schema, ref->slot, lsn_format(lsn, text), ref->schema, ref->slot) ||
            err_wrap(err, "could not record the slot");
 }

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "pg/conn.h"
 
-enum { KEEPER_VERSION = 5 };
+enum { KEEPER_VERSION = 6 };
 
 /* Whose state: the schema and the pipeline's slot. Texts are borrowed. */
 struct keeper_ref {
@@ -49,6 +49,7 @@ struct keeper_pipeline {
     uint64_t position;
     uint64_t consistent_from; /* the target is a state of the source from here on; 0: not yet */
     bool is_snapshot;         /* a copy that is not followed: gone when it is complete */
+    bool is_making_slot;      /* a slot that is there is ours, and was not accepted */
     char *fresh_at; /* the source's clock when the position was last its end; NULL: not known */
 };
 
@@ -110,7 +111,9 @@ bool keeper_set_consistent(struct conn *conn, const struct keeper_ref *ref, uint
 bool keeper_set_fresh(struct conn *conn, const struct keeper_ref *ref, const char *fresh_at,
                       struct err *err);
 
-/* The slot exists: stores its start as the position, and the phase. */
+/* The slot is going to be made, and not to be trusted; then that it exists and is: stores its start
+ * as the position, and the phase. */
+bool keeper_set_making_slot(struct conn *conn, const struct keeper_ref *ref, struct err *err);
 bool keeper_set_slot(struct conn *conn, const struct keeper_ref *ref, uint64_t lsn,
                      struct err *err);
 
@@ -179,16 +182,13 @@ void keeper_plan_release(struct keeper_plan *plan); /* AUTO handler */
 bool keeper_set_snapshot(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
                          const char *snapshot, uint64_t end_lsn, struct err *err);
 
-/* Forgets what is copied of all tables: they start again. Which ones are ours stays known. */
+/* Forgets what is copied of all tables, or of one: they start again. Whose they are stays known. */
 bool keeper_restart_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
-
-/* Forgets all tables of a pipeline that has not begun: a start without a copy that was cut off has
- * recorded them as followed. */
-bool keeper_forget_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
-
-/* Forgets what is copied of one table. */
 bool keeper_restart_table(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,
                           struct err *err);
+
+/* Forgets all tables, which a start without a copy that was cut off has recorded as followed. */
+bool keeper_forget_tables(struct conn *conn, const struct keeper_ref *ref, struct err *err);
 
 /* Whether the UPDATEs and DELETEs of a table are left out from now on. */
 bool keeper_set_insert_only(struct conn *conn, const struct keeper_ref *ref, uint32_t oid,

@@ -57,6 +57,7 @@ static const char *const migrations[KEEPER_VERSION] = {
     " oid oid NOT NULL,"
     " PRIMARY KEY (slot, oid));",
     "ALTER TABLE pipeline ADD COLUMN is_snapshot boolean NOT NULL DEFAULT false;",
+    "ALTER TABLE pipeline ADD COLUMN is_making_slot boolean NOT NULL DEFAULT false;",
 };
 
 bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists, struct err *err)

@@ -191,20 +191,30 @@ static bool create_once(struct engine *engine, uint64_t *ret_consistent, struct 
     return is_made;
 }
 
+static bool drop_made(struct engine *engine, struct conn *source, struct err *err)
+{
+    bool is_dropped = false;
+    conn_free(&engine->creator);
+    str_free(&engine->created_snapshot);
+    return slot_drop(source, engine->slot, &is_dropped, err);
+}
+
 /* A server forgets what commits to its catalog between the first two points of a slot's making: it
  * reads changes after that with a catalog of before ("could not map filenode", or worse, columns of
- * before). Whenever the slot is started: such a slot is made anew. */
+ * before). Whenever the slot is started: such a slot is made anew. So is one that an engine made
+ * which died before it could tell: the keeper knows from before the making until it is accepted. */
 static bool create_slot(struct engine *engine, struct conn *source, struct err *err)
 {
     uint64_t consistent = 0;
     bool is_sound = false;
     int64_t give_up_ms = clock_ms() + SLOT_ROUNDS_MS;
+    if (!keeper_set_making_slot(engine->keeper, &engine->ref, err))
+        return false;
     for (int round = 1; !is_sound; round++) {
         AUTO(str_free) char *before = NULL;
         AUTO(str_free) char *after = NULL;
-        bool is_dropped = false;
         if (!slot_catalog(source, &before, err) || !create_once(engine, &consistent, err) ||
-            !slot_catalog(source, &after, err))
+            !fault_point("slot.made", err) || !slot_catalog(source, &after, err))
             return false;
         is_sound = strcmp(before, after) == 0;
         if (is_sound)
@@ -217,9 +227,7 @@ static bool create_slot(struct engine *engine, struct conn *source, struct err *
             break;
         }
         log_info("a table was altered or truncated while the slot was made: making it again");
-        conn_free(&engine->creator);
-        str_free(&engine->created_snapshot);
-        if (!slot_drop(source, engine->slot, &is_dropped, err))
+        if (!drop_made(engine, source, err))
             return false;
     }
     return fault_point("slot.created", err) &&
@@ -314,9 +322,8 @@ static bool claim(struct engine *engine, struct conn *source, const struct sourc
 
 /* --- publications, then slot --- */
 
-/* A slot of that name is there already: ours from a start that died, init's, or made by hand. It
- * is moved past the publications, which must be older than all that is decoded, unless it is
- * known to be younger than they are. */
+/* A slot of that name is there already: init's, or made by hand. It is moved past the publications,
+ * which must be older than all that is decoded, unless it is known to be younger than they are. */
 static bool adopt_slot(struct engine *engine, struct conn *source, bool is_younger, struct err *err)
 {
     uint64_t lsn = 0;
@@ -346,10 +353,11 @@ static bool begin_with_copy(struct engine *engine, struct conn *source,
                             struct err *err)
 {
     bool is_younger = init->published_lsn && init->published_lsn <= slot->confirmed;
+    bool is_to_adopt = slot->exists && !engine->pipeline.is_making_slot;
     return keeper_forget_tables(engine->keeper, &engine->ref, err) &&
-           publish_first(engine, source, err) &&
-           (slot->exists ? adopt_slot(engine, source, is_younger, err)
-                         : create_slot(engine, source, err)) &&
+           (is_to_adopt || drop_made(engine, source, err)) && publish_first(engine, source, err) &&
+           (is_to_adopt ? adopt_slot(engine, source, is_younger, err)
+                        : create_slot(engine, source, err)) &&
            fault_point("slot.recorded", err);
 }
 

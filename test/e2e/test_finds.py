@@ -1,6 +1,8 @@
 """What random schemas (test/random) have found, each as its smallest case."""
 import signal
 
+import pytest
+
 from harness.wait import wait_until
 
 
@@ -58,7 +60,8 @@ def test_a_tsquery_without_a_key_is_found_by_a_stream_of_text(pipe):
     pipe.is_verified()
 
 
-def test_a_slot_made_beside_a_truncate_is_made_again(pipe):
+@pytest.mark.parametrize("fault", [None, "slot.made=kill"])
+def test_a_slot_made_beside_a_truncate_is_made_again(pipe, fault):
     """The server forgets a TRUNCATE that commits between the first points of a slot's making, and
     cannot decode the table afterwards. Transactions that run keep the making at these points."""
     pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1);"
@@ -77,7 +80,7 @@ def test_a_slot_made_beside_a_truncate_is_made_again(pipe):
         return session, session.execute("SELECT pg_current_xact_id()::text").fetchone()[0]
 
     first, first_id = open_transaction()
-    engine = pipe.start()
+    engine = pipe.start(fault=fault)
     waits_for(first_id)
     second, second_id = open_transaction()
     pipe.source.sql("TRUNCATE t")  # begun behind the first point, and committed before the second
@@ -85,6 +88,10 @@ def test_a_slot_made_beside_a_truncate_is_made_again(pipe):
     waits_for(second_id)
     pipe.source.sql("INSERT INTO other VALUES (-1)")
     second.execute("COMMIT")
+    if fault:
+        engine.ends(-signal.SIGKILL)
+        pipe.start(fault=fault).ends(-signal.SIGKILL)  # it was dropped, and made again
+        engine = pipe.start()
     pipe.catch_up(engine)
     pipe.source.sql("INSERT INTO t VALUES (2)")
     pipe.catch_up(engine)
