@@ -18,10 +18,15 @@ struct types {
     size_t count;
 };
 
-/* Each type with the types inside it; then what the worst of them says. */
+/* Each type with the types inside it; then what the worst of them says. Row types of tables, which
+ * are many, only where a column has them. */
 static const char types_sql[] =
     "WITH RECURSIVE part(oid, inside, depth) AS ("
-    "  SELECT oid, oid, 0 FROM pg_catalog.pg_type"
+    "  SELECT oid, oid, 0 FROM (SELECT oid FROM pg_catalog.pg_type"
+    "    EXCEPT SELECT pg_catalog.unnest(ARRAY[r.oid, r.typarray]) FROM pg_catalog.pg_class c"
+    "      JOIN pg_catalog.pg_type r ON r.oid = c.reltype WHERE c.relkind <> 'c'"
+    "    UNION SELECT atttypid FROM pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped"
+    "    ) wanted"
     "  UNION"
     "  SELECT p.oid, e.oid, 1 FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.inside,"
     "  LATERAL ("

@@ -18,10 +18,11 @@ enum types_answer {
     TYPES_BINARY,
     TYPES_SCALAR_TEXT, /* no send function: COPY needs text, pgoutput sends text by itself */
     TYPES_TEXT,        /* must be asked for as text, in COPY and in the stream */
-    TYPES_UNKNOWN,     /* made after the list was read */
+    TYPES_UNKNOWN,     /* made, or first used in a column, after the list was read */
 };
 
-/* Reads all types of the database. target_version: as from conn_version(). */
+/* Reads the types that columns of the database have or may get. target_version: as from
+ * conn_version(). */
 bool types_read(struct conn *conn, int target_version, struct types **ret_types, struct err *err);
 void types_free(struct types **types);
 

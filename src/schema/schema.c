@@ -221,8 +221,9 @@ static bool run_restore(const struct schema_job *job, int version, struct comman
 /* The tables at once or not at all, if there are not too many; the rest entry by entry, in
  * parallel. What a cut-off run has left of either is found and left out by the next. */
 static bool restore_list(const struct schema_job *job, int version, enum schema_stage stage,
-                         const struct present_limits *limits, struct err *err)
+                         const struct present_limits *limits, int entries, struct err *err)
 {
+    int jobs = MIN_OF(job->jobs, entries); /* each has a session of its own, busy or not */
     AUTO(command_release) struct command command = COMMAND_INIT;
     AUTO(str_free) char *dump = command_file(job, dump_name);
     AUTO(str_free) char *list = command_file(job, list_name);
@@ -230,8 +231,8 @@ static bool restore_list(const struct schema_job *job, int version, enum schema_
     command_add(&command, "--exit-on-error");
     if (stage == SCHEMA_TABLES && !limits->one_by_one)
         command_add(&command, "--single-transaction");
-    else if (stage != SCHEMA_TABLES && job->jobs > 1)
-        command_addf(&command, "--jobs=%d", job->jobs);
+    else if (stage != SCHEMA_TABLES && jobs > 1)
+        command_addf(&command, "--jobs=%d", jobs);
     if (limits->without_owners)
         command_add(&command, "--no-owner");
     if (limits->without_privileges)
@@ -308,8 +309,11 @@ static bool restore_pass(const struct schema_job *job, int version, enum schema_
                          struct err *err)
 {
     AUTO(str_free) char *path = command_file(job, list_name);
-    return list->len == 0 ||
-           (write_file(path, list, err) && restore_list(job, version, stage, limits, err));
+    int entries = 0;
+    for (size_t i = 0; i < list->len; i++)
+        entries += list->data[i] == '\n';
+    return entries == 0 ||
+           (write_file(path, list, err) && restore_list(job, version, stage, limits, entries, err));
 }
 
 /* Before anything else of their stage: a restrictive one must not come after the grants. */

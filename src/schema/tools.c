@@ -50,16 +50,13 @@ static void add_debian_folders(struct strv *folders)
 }
 
 /* Of those that are as new as the source the oldest, else the newest, for the error. Equal: the one
- * found later. */
+ * looked at first. */
 static bool is_better(int needed, int major, int than)
 {
     bool both_serve = major >= needed && than >= needed;
-    return both_serve ? major <= than : major >= than;
+    return both_serve ? major < than : major > than;
 }
 
-/* Debian's /usr/bin/pg_dump runs another version for each server it is told of: its answer to
- * --version says little, so the links' targets under /usr/lib are preferred when they are as new.
- */
 static void consider(const char *folder, int needed, struct schema_tools *best)
 {
     struct schema_tools tools = {
@@ -78,6 +75,10 @@ static void consider(const char *folder, int needed, struct schema_tools *best)
     }
 }
 
+/* From the last folder to the first, until the source's own version is found: nothing is better,
+ * and each answer to --version costs a process or two. Debian's /usr/bin/pg_dump runs another
+ * version for each server it is told of, so its answer says little: the programs under /usr/lib
+ * come first. */
 bool schema_tools_find(const char *bindir, int source_version, int target_version,
                        struct schema_tools *ret_tools, struct err *err)
 {
@@ -90,8 +91,8 @@ bool schema_tools_find(const char *bindir, int source_version, int target_versio
         add_path_folders(&folders);
         add_debian_folders(&folders);
     }
-    for (size_t i = 0; i < folders.count; i++)
-        consider(folders.items[i], needed, &best);
+    for (size_t i = folders.count; i > 0 && best.major != needed; i--)
+        consider(folders.items[i - 1], needed, &best);
     if (best.major >= needed) {
         *ret_tools = best;
         best = SCHEMA_TOOLS_INIT;

@@ -9,7 +9,7 @@ def test_the_sum_is_right_at_every_moment(pipe):
         writers.wait_steps(50)
         engine = pipe.follow(part_size="64kB", copiers=2)
         with load(pipe.target, check_bank, sessions=2) as readers:
-            writers.wait_steps(1500)
+            writers.wait_steps(600)
             readers.wait_steps(50)
             pipe.catch_up(engine)
     pipe.catch_up(engine)

@@ -308,9 +308,9 @@ def test_commit_records_that_touch(pipe):
 def test_commit_records_that_touch_under_load(pipe):
     pipe.source.sql("CREATE TABLE t (id bigserial PRIMARY KEY)")
     with load(pipe.source, lambda session, rng: session.execute("INSERT INTO t DEFAULT VALUES"),
-              sessions=5) as running:
+              sessions=5, pause=0) as running:
         pipe.follow().stop()
-        for number in range(12):
+        for number in range(6):
             engine = pipe.start(fault=f"group.committed=kill@{number + 1}")
             running.wait_steps(100)
             assert engine.wait() == -signal.SIGKILL

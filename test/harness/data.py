@@ -98,10 +98,12 @@ TOTAL = "SELECT coalesce(sum(balance), 0) FROM account"
 # Accounts whose balance is not what the transfers say.
 OFF_BALANCE = f"""
 SELECT count(*) FROM (
-    SELECT id, balance, {OPENING}
-        + coalesce((SELECT sum(amount) FROM transfer WHERE receiver = a.id), 0)
-        - coalesce((SELECT sum(amount) FROM transfer WHERE sender = a.id), 0) AS told
-    FROM account a) b
+    SELECT id, balance, {OPENING} + coalesce(got.amount, 0) - coalesce(given.amount, 0) AS told
+    FROM account
+    LEFT JOIN (SELECT receiver, sum(amount) AS amount FROM transfer GROUP BY 1) got
+        ON got.receiver = id
+    LEFT JOIN (SELECT sender, sum(amount) AS amount FROM transfer GROUP BY 1) given
+        ON given.sender = id) b
 WHERE balance <> told"""
 
 

@@ -8,17 +8,20 @@ import psycopg
 
 from harness.wait import wait_until
 
+PAUSE_SECONDS = 0.005  # between two steps: sessions that never rest leave no processor to the rest
+
 
 class Worker(threading.Thread):
     """Calls step(connection, random) again and again until it is told to stop. With `survives`,
     a lost connection is made again: what had been committed then is the source's affair."""
 
-    def __init__(self, database, step, seed, survives):
+    def __init__(self, database, step, seed, survives, pause):
         super().__init__(daemon=True)
         self.database = database
         self.step = step
         self.random = random.Random(seed)
         self.survives = survives
+        self.pause = pause
         self.stopping = threading.Event()
         self.steps = 0
         self.failure = None
@@ -36,6 +39,7 @@ class Worker(threading.Thread):
                 while not self.stopping.is_set():
                     self.step(connection, self.random)
                     self.steps += 1
+                    self.stopping.wait(self.pause)
         except (psycopg.OperationalError, psycopg.InterfaceError,
                 psycopg.Rollback):  # a rollback that met a dead server comes out as itself
             if not self.survives:
@@ -46,9 +50,9 @@ class Worker(threading.Thread):
 class Load:
     """A set of workers."""
 
-    def __init__(self, database, *steps, sessions=1, seed=0, survives=False):
+    def __init__(self, database, *steps, sessions=1, seed=0, survives=False, pause=PAUSE_SECONDS):
         numbers = itertools.count(seed)
-        self.workers = [Worker(database, step, next(numbers), survives)
+        self.workers = [Worker(database, step, next(numbers), survives, pause)
                         for step in steps for _ in range(sessions)]
         for worker in self.workers:
             worker.start()
