@@ -114,7 +114,7 @@ def test_verify_tells_equal_from_different(pipe):
         equal = pipe.verify(json=True)
         assert equal.code == ENDED, f"before {change}: {equal.stdout}{equal.stderr}"
         assert json_output(equal)["version"] == 1
-        pipe.target.admin(change)
+        pipe.target.sql(change)
         table = re.search(r"(?:UPDATE|FROM|INTO|TABLE) (\w+)", change).group(1)
         different = pipe.verify(json=True)
         assert different.code == FAILED, f"{change}: {different.stdout}{different.stderr}"
@@ -123,7 +123,7 @@ def test_verify_tells_equal_from_different(pipe):
         text = pipe.verify()
         assert text.code == FAILED and table in text.stdout
         if undoing:
-            pipe.target.admin(undoing)
+            pipe.target.sql(undoing)
 
 
 def test_verify_names_the_first_keys_that_differ(pipe):
