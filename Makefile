@@ -39,7 +39,8 @@ test: build-test
 test-long: build-test
 	@scripts/run-tests long
 
-# The end-to-end tests between all versions, 14 to 18: hours. ARGS="17-15 18-14": between these.
+# The tests about versions between all versions, 14 to 18. ARGS="17-15 18-14": between these;
+# ARGS="--whole 17-15": all end-to-end tests.
 test-matrix: build-test
 	@scripts/run-tests matrix $(ARGS)
 

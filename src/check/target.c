@@ -287,6 +287,7 @@ static bool may_switch_off(const struct check *check)
     return false;
 }
 
+/* 14 calls the triggers that partitions have from their parents internal. */
 static bool check_user_triggers(struct check *check, const struct there *there, bool is_off,
                                 int *count, struct err *err)
 {
@@ -296,7 +297,10 @@ static bool check_user_triggers(struct check *check, const struct there *there, 
                            OURS " SELECT o.oid::pg_catalog.regclass,"
                                 " pg_catalog.quote_ident(t.tgname), 'trigger'"
                                 " FROM ours o JOIN pg_catalog.pg_trigger t ON t.tgrelid = o.oid"
-                                " WHERE NOT t.tgisinternal AND t.tgenabled::text = ANY ($3::text[])"
+                                " WHERE (NOT t.tgisinternal OR t.tgparentid <> 0 AND NOT EXISTS"
+                                "  (SELECT FROM pg_catalog.pg_constraint k"
+                                "   WHERE k.oid = t.tgconstraint AND k.contype <> 't'))"
+                                " AND t.tgenabled::text = ANY ($3::text[])"
                                 " UNION ALL SELECT o.oid::pg_catalog.regclass,"
                                 " pg_catalog.quote_ident(w.rulename), 'rule'"
                                 " FROM ours o JOIN pg_catalog.pg_rewrite w ON w.ev_class = o.oid"

@@ -319,6 +319,21 @@ def test_triggers_that_cannot_be_switched_off(bound, code):
     assert check(bound, disable_triggers="true", **bound.settings) == []
 
 
+@pytest.mark.matrix
+def test_a_trigger_that_a_partition_has_from_its_parent(pipe):
+    """Its state is its own. 14 calls such triggers internal."""
+    tables = ("CREATE TABLE p (id int PRIMARY KEY) PARTITION BY LIST (id);"
+              "CREATE TABLE leaf PARTITION OF p DEFAULT;")
+    pipe.source.sql(tables)
+    pipe.target.sql(tables + "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN"
+                    " NULL; END'; CREATE TRIGGER g AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION"
+                    " f(); ALTER TABLE leaf ENABLE ALWAYS TRIGGER g")
+    found = roles_of(pipe, "always_trigger")
+    assert len(found) == 1 and "trigger g of public.leaf on the target" in found[0]["text"]
+    mend(pipe, "target", found)
+    assert roles_of(pipe, "always_trigger") == []
+
+
 def test_transactions_that_would_hold_the_start_up(pipe):
     pipe.source.sql(TABLE)
     writer = pipe.source.connect(autocommit=False)

@@ -86,6 +86,7 @@ NEWER = [
         (18, "odd (id int PRIMARY KEY, v int GENERATED ALWAYS AS (id * 2) VIRTUAL)"),
         (18, "odd (id int PRIMARY KEY, v int CHECK (v > 0) NOT ENFORCED)"),
         (18, "odd (id int PRIMARY KEY, v int CONSTRAINT own NOT NULL NO INHERIT)"),
+        (18, "odd (PRIMARY KEY (id)) INHERITS (t)"),
         (18, "odd (id int4range, v daterange, PRIMARY KEY (id, v WITHOUT OVERLAPS))"),
     )]
 
