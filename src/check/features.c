@@ -36,13 +36,10 @@ static const struct feature features[] = {
     {18, "a constraint that is NOT ENFORCED",
      "SELECT conrelid, conname FROM pg_catalog.pg_constraint"
      " WHERE NOT conenforced AND conrelid = ANY ($1::oid[])"},
-    {18, "a NOT NULL that is NO INHERIT, not valid, on an inherited column or has a comment",
+    {18, "a NOT NULL that is NO INHERIT, not valid or has a comment",
      "SELECT conrelid, conname FROM pg_catalog.pg_constraint c"
      " WHERE contype = 'n' AND conrelid = ANY ($1::oid[])"
      " AND (connoinherit OR NOT convalidated"
-     "  OR conislocal AND EXISTS (SELECT FROM pg_catalog.pg_attribute a"
-     "   JOIN pg_catalog.pg_class t ON t.oid = a.attrelid AND NOT t.relispartition"
-     "   WHERE a.attrelid = conrelid AND a.attnum = conkey[1] AND NOT a.attislocal)"
      "  OR EXISTS (SELECT FROM pg_catalog.pg_description d"
      "   WHERE d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass"
      "   AND d.objoid = c.oid))"},

@@ -240,15 +240,18 @@ static bool serve(const struct relay *relay, const struct client *client, struct
                   struct buf *out, struct err *err)
 {
     AUTO(buf_release) struct buf query = BUF_INIT;
+    AUTO(buf_release) struct buf adapted = BUF_INIT;
     char type;
     while (reply(client, out) && read_whole(client, &type, 1) &&
            read_body(client, QUERY_MAX, &query) && type != 'X') {
         buf_reset(out);
         if (type != 'Q')
             return err_set(err, ERR_FATAL, "cannot pass on a message of type %c", type);
+        buf_reset(&adapted);
+        bool is_adapted = relay->adapt && relay->adapt(buf_text(&query), &adapted);
         if (relay->withheld && strcmp(buf_text(&query), relay->withheld) == 0)
             put_done(out, "SET");
-        else if (!pass_on(conn, buf_text(&query), out, err))
+        else if (!pass_on(conn, buf_text(is_adapted ? &adapted : &query), out, err))
             return false;
         put_ready(out, conn);
     }

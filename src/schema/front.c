@@ -14,8 +14,9 @@
 #include "base/mem.h"
 #include "pg/relay.h"
 #include "schema/command.h"
+#include "schema/not_null.h"
 
-enum { WITH_TRANSACTION_TIMEOUT = 17 };
+enum { WITH_TRANSACTION_TIMEOUT = 17, WITH_NOT_NULL_APART = 18 };
 
 static const char withheld[] =
     "SET transaction_timeout = 0;\n"; /* as pg_restore 17 and 18 write it */
@@ -41,8 +42,9 @@ struct front {
 
 bool front_is_needed(int tools_major, int target_version)
 {
-    return tools_major >= WITH_TRANSACTION_TIMEOUT &&
-           target_version < WITH_TRANSACTION_TIMEOUT * 10000;
+    int major = target_version / 10000;
+    return (tools_major >= WITH_TRANSACTION_TIMEOUT && major < WITH_TRANSACTION_TIMEOUT) ||
+           (tools_major >= WITH_NOT_NULL_APART && major < WITH_NOT_NULL_APART);
 }
 
 static void *session_main(void *arg)
@@ -111,7 +113,8 @@ static bool listen_at(struct front *front, struct err *err)
     return true;
 }
 
-bool front_open(const struct schema_job *job, struct front **ret_front, struct err *err)
+bool front_open(const struct schema_job *job, int target_version, struct front **ret_front,
+                struct err *err)
 {
     AUTO(front_free) struct front *front = mem_alloc(sizeof(*front));
     *front = (struct front){
@@ -127,7 +130,8 @@ bool front_open(const struct schema_job *job, struct front **ret_front, struct e
                    .application_name = front->application,
                    .extra_options = front->options,
                    .stop = front->ending},
-        .withheld = withheld,
+        .withheld = target_version < WITH_TRANSACTION_TIMEOUT * 10000 ? withheld : NULL,
+        .adapt = not_null_adapt,
     };
     (void)pthread_mutex_init(&front->lock, NULL);
     if (!listen_at(front, err))

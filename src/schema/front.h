@@ -1,6 +1,7 @@
 /* A place on this machine where pg_restore finds the target, when it is too new to go there itself:
- * from 17 on it begins each session with a setting that older servers refuse. Everything else that
- * it sends is passed on as it is, so that its lists, jobs, transactions and errors are its own.
+ * from 17 on it begins each session with a setting that older servers refuse, and dumps of 18 have
+ * NOT NULLs that older servers cannot read (not_null.h). Everything else that it sends is passed on
+ * as it is, so that its lists, jobs, transactions and errors are its own.
  *
  * A front is a socket in the job's work directory, which only our user may enter, and threads that
  * serve it, a session of the target for each of pg_restore's. */
@@ -17,7 +18,8 @@ struct front;
 bool front_is_needed(int tools_major, int target_version);
 
 /* job is borrowed until front_free(). */
-bool front_open(const struct schema_job *job, struct front **ret_front, struct err *err);
+bool front_open(const struct schema_job *job, int target_version, struct front **ret_front,
+                struct err *err);
 
 /* Ends the sessions, cancelling what runs in them. Call it when pg_restore has ended. False: one of
  * them could not be had or was lost; that is why pg_restore has failed. */

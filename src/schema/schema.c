@@ -207,7 +207,7 @@ static bool run_restore(const struct schema_job *job, int version, struct comman
     if (!front_is_needed(job->tools->major, version)) {
         command_connect(command, job->target_url, "pg_restore", version, job->index_memory);
     } else {
-        if (!front_open(job, &front, err))
+        if (!front_open(job, version, &front, err))
             return false;
         command_connect_front(command);
     }

@@ -70,7 +70,7 @@ def databases(shared_clusters, worker_name, tmp_path_factory):
 
 def copy_once(pipe, mode):
     if mode == "run":
-        pipe.copy(tables_without_identity="insert_only")
+        pipe.copy(tables_without_identity="insert_only", **pipe.able())
     else:
         ended = pipe.command("snapshot", **pipe.urls())
         assert ended.code == ENDED, ended.stderr
@@ -205,7 +205,8 @@ def test_a_start_after_a_kill_finds_what_is_there(pipe, shared_clusters, point):
     make_roles(shared_clusters)
     fill(pipe.source)
     prepare_target(pipe.target)
-    pipe.start(fault=f"{point}=kill", tables_without_identity="insert_only").ends(-signal.SIGKILL)
+    pipe.start(fault=f"{point}=kill", tables_without_identity="insert_only",
+               **pipe.able()).ends(-signal.SIGKILL)
     if point == "copy.keys_done":  # its owner has taken rights from itself
         pipe.target.admin("GRANT ALL ON \"Ödd \"\"o'b; j\".granted TO trunkline_target")
     copy_once(pipe, "run")

@@ -14,8 +14,6 @@ HERE = "(SELECT oid FROM pg_namespace WHERE nspname = E'Ödd \"o\\'b; j')"
 ALIKE = len(set(MAJORS.values())) == 1
 VIEWDEF = "pg_get_viewdef(c.oid)" if ALIKE else "NULL"
 GRANT = "x::text" if ALIKE else "regexp_replace(x::text, 'm([*]?/)', '/')"  # MAINTAIN: since 17
-# 18 keeps a NOT NULL of a column that is only inherited; for 17 and earlier that is refused.
-HEIR_HAS = "id int, " if MAJORS["source"] >= 18 > MAJORS["target"] else ""
 PLACE = "CREATE SCHEMA \"Ödd \"\"o'b; j\""
 PATH = "SET search_path = \"Ödd \"\"o'b; j\", public"
 
@@ -264,11 +262,11 @@ KINDS = [
         f"""SELECT c.relname, p.relname, pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid)
         FROM pg_class c LEFT JOIN pg_inherits ON inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = inhparent
         WHERE c.relnamespace = {HERE} AND (c.relispartition OR c.relkind = 'p') ORDER BY 1"""),
-    Kind("inherited tables", f"""
+    Kind("inherited tables", """
         CREATE TABLE animal (id int PRIMARY KEY, name text DEFAULT 'a', CHECK (id > 0));
         CREATE TABLE machine (id int, serial text NOT NULL);
         CREATE TABLE robodog (own int, id int, name text DEFAULT 'robo', PRIMARY KEY (id)) INHERITS (animal, machine);
-        CREATE TABLE puppy ({HEIR_HAS}PRIMARY KEY (id), CHECK (own > 0)) INHERITS (robodog);
+        CREATE TABLE puppy (PRIMARY KEY (id), CHECK (own > 0)) INHERITS (robodog);
         INSERT INTO animal VALUES (1, 'cat'); INSERT INTO machine VALUES (1, 'mill');
         INSERT INTO robodog VALUES (2, 'rex', 's', 1); INSERT INTO puppy VALUES (3, 'x', 't', 5);
         CREATE TABLE was_child (id int NOT NULL, name text, extra int, CONSTRAINT animal_id_check CHECK (id > 0)); ALTER TABLE was_child INHERIT animal""",

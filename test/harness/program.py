@@ -128,6 +128,11 @@ class Pipeline:
         """With the roles of the manual, who have no more than they need, if no user is named."""
         return {"source": self.source.url(user), "target": self.target.url(user)}
 
+    def able(self):
+        """The target as a role that may have everything there: on 14 only a superuser copies foreign
+        keys, triggers and rules and follows beside them."""
+        return {"target": self.target.url("postgres" if self.target.cluster.major == 14 else None)}
+
     def start(self, fault=None, environment=None, **settings):
         """trunkline run, in the background. Settings of None are left out."""
         chosen = {**self.urls(), "slot": self.slot, "idle_position_interval": "100ms", **settings}

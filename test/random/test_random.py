@@ -69,14 +69,14 @@ def test_random_schemas(pipe, seeds):
     steps = [lambda session, _, one=one: one.step(session) for one in everyone]
     with load(pipe.source, *steps) as writers:
         writers.wait_steps(20 * len(seeds))
-        engine = pipe.start(**SETTINGS)
+        engine = pipe.start(**SETTINGS, **pipe.able())
         end = time.monotonic() + SECONDS
         wait_until(lambda: writers.check() and engine.runs() and time.monotonic() > end,
                    "the time is over", SECONDS + 5)
     pipe.catch_up(engine, 120)
     pipe.is_verified(schema=True)
     engine.stop()
-    pipe.copy(**SETTINGS)
+    pipe.copy(**SETTINGS, **pipe.able())
     pipe.is_equal()
     for seed, ones in zip(seeds, changes):
         kept = sum(one.kept for one in ones)

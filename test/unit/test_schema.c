@@ -21,6 +21,7 @@
 #include "schema/array.h"
 #include "schema/child.h"
 #include "schema/facts.h"
+#include "schema/not_null.h"
 #include "schema/toc.h"
 #include "schema/tools.h"
 
@@ -500,6 +501,37 @@ static void the_oldest_tools_that_serve_are_taken(void **state)
     }
 }
 
+static void not_null_goes_to_the_column(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"CREATE TABLE public.a (\n    NOT NULL id\n)\nINHERITS (public.p);\n",
+         "CREATE TABLE public.a (\n)\nINHERITS (public.p);\n\n"
+         "ALTER TABLE ONLY public.a ALTER COLUMN id SET NOT NULL;\n"},
+        {"CREATE UNLOGGED TABLE public.\"b \"\" (\" (\n    CONSTRAINT \"c ,\"\"\" NOT NULL "
+         "\"d,(\",\n"
+         "    own text DEFAULT '(,\n    NOT NULL x,'::text,\n    NOT NULL z,\n"
+         "    CONSTRAINT k CHECK ((own <> ''''::text))\n)\nINHERITS (public.p);\nALTER 1;\n",
+         "CREATE UNLOGGED TABLE public.\"b \"\" (\" (\n    own text DEFAULT '(,\n    NOT NULL "
+         "x,'::text,\n    CONSTRAINT k CHECK ((own <> ''''::text))\n)\nINHERITS (public.p);\n"
+         "ALTER 1;\n\nALTER TABLE ONLY public.\"b \"\" (\" ALTER COLUMN \"d,(\" SET NOT NULL;\n"
+         "ALTER TABLE ONLY public.\"b \"\" (\" ALTER COLUMN z SET NOT NULL;\n"},
+        {"CREATE TABLE a (\n    id integer NOT NULL,\n    \"NOT NULL b\" text\n);\n", NULL},
+        {"CREATE TABLE a OF t (\n    a NOT NULL\n);\n", NULL},
+        {"CREATE TABLE a (\n);\n", NULL},
+        {"CREATE TABLE a (\n    NOT NULL id", NULL},
+        {"CREATE TABLE a (\n    NOT NULL id NO INHERIT\n);\n", NULL},
+        {"CREATE TABLE a (\n    CONSTRAINT \"c NOT NULL id\n);\n", NULL},
+        {"CREATE VIEW a AS\n SELECT 1;\n", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO(buf_release) struct buf adapted = BUF_INIT;
+        assert_int_equal(not_null_adapt(cases[i][0], &adapted), cases[i][1] != NULL);
+        assert_string_equal(buf_text(&adapted), cases[i][1] ? cases[i][1] : "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -520,6 +552,7 @@ int main(void)
         cmocka_unit_test(failures_get_their_class_and_no_values),
         cmocka_unit_test(programs_that_are_not_there_fail),
         cmocka_unit_test(stop_ends_the_child_and_its_children),
+        cmocka_unit_test(not_null_goes_to_the_column),
         cmocka_unit_test(tools_must_serve_the_source),
         cmocka_unit_test(the_oldest_tools_that_serve_are_taken),
     };
