@@ -1,10 +1,10 @@
 /* One table against its copy: see compare.h.
  *
  * One scan on each side gives counts and checksums; of a large table for each of its key ranges, or
- * (without a key) of the parts that a hash divides it into. What differs is read row by row, as
- * hashes of key and row; what still has too many rows is first divided by the key's hash, so that
- * never more than about MAX_ENTRIES rows are in memory. Of the first keys that differ the servers
- * are then asked for key, columns and place.
+ * of the lots (without a key) or parts (a text as key) that a hash divides it into. What differs is
+ * read row by row, as hashes of key and row; what still has too many rows is first divided by the
+ * key's hash, so that never more than about MAX_ENTRIES rows are in memory. Of the first keys that
+ * differ the servers are then asked for key, columns and place.
  *
  * At rest all this is read in one snapshot of each side. While an engine follows the source, every
  * step takes new snapshots, rows that differ are handed to settle(), and only what it has proven is
@@ -37,7 +37,8 @@ struct work {
     struct follower *follower; /* borrowed */
     struct comparison *result;
     struct rows *images[SIDES]; /* owned; without a key: what find() has read last */
-    uint32_t parts;             /* the first sums are of so many parts by hash; 0: of ranges */
+    uint32_t lots;              /* the first sums are of so many lots; */
+    uint32_t parts;             /* of so many parts by hash; both 0: of ranges */
     bool follows;               /* an engine is at work */
 };
 
@@ -307,19 +308,20 @@ static bool examine(struct work *work, const struct scope *scope, struct err *er
                          : describe(work, scope, &findings, err);
 }
 
-/* Takes parts that differ, from *part on, up to MAX_ENTRIES rows but at least one. */
-static void choose_parts(const struct sums *sums, size_t *part, struct buf *chosen)
+/* Takes parts that differ, from *part on, up to MAX_ENTRIES rows but at least one. Their rows. */
+static int64_t choose_parts(const struct sums *sums, size_t *part, struct buf *chosen)
 {
     int64_t rows = 0;
     buf_reset(chosen);
     for (; *part < sums->count; (*part)++) {
         if (!sums_differ(sums, *part))
             continue;
-        rows += sums_rows(sums, *part);
-        if (chosen->len && rows > MAX_ENTRIES)
+        if (chosen->len && rows + sums_rows(sums, *part) > MAX_ENTRIES)
             break;
+        rows += sums_rows(sums, *part);
         buf_fmt(chosen, chosen->len ? ",%zu" : "%zu", *part);
     }
+    return rows;
 }
 
 static bool examine_chosen(struct work *work, struct scope *scope, const struct sums *sums,
@@ -327,7 +329,7 @@ static bool examine_chosen(struct work *work, struct scope *scope, const struct 
 {
     AUTO(buf_release) struct buf chosen = BUF_INIT;
     size_t part = 0;
-    for (choose_parts(sums, &part, &chosen); chosen.len; choose_parts(sums, &part, &chosen)) {
+    while (choose_parts(sums, &part, &chosen) > 0) {
         if (is_over(work))
             break;
         scope->chosen = buf_text(&chosen);
@@ -356,6 +358,22 @@ static bool examine_ranges(struct work *work, struct scope scope, int64_t rows, 
            examine_chosen(work, &scope, &sums, err);
 }
 
+/* Rows that have nothing to tell them apart cheaply may all be in one lot. */
+static bool examine_lots(struct work *work, const struct sums *sums, struct err *err)
+{
+    AUTO(buf_release) struct buf chosen = BUF_INIT;
+    struct scope scope = {.lots = work->lots};
+    size_t lot = 0;
+    for (int64_t rows; (rows = choose_parts(sums, &lot, &chosen)) > 0;) {
+        if (is_over(work))
+            break;
+        scope.chosen_lots = buf_text(&chosen);
+        if (!examine_ranges(work, scope, rows, err))
+            return false;
+    }
+    return true;
+}
+
 static bool read_bounds(struct work *work, struct err *err)
 {
     AUTO(str_free) char *sql = plan_bounds_sql(&work->plan);
@@ -370,6 +388,13 @@ static bool read_bounds(struct work *work, struct err *err)
     return true;
 }
 
+static bool read_lots(struct work *work, struct sums *ret_sums, struct err *err)
+{
+    AUTO(str_free) char *source = plan_lots_sql(&work->plan, SIDE_SOURCE, work->lots);
+    AUTO(str_free) char *target = plan_lots_sql(&work->plan, SIDE_TARGET, work->lots);
+    return sums_read(work, source, target, work->lots, ret_sums, err);
+}
+
 static bool read_ranges(struct work *work, struct sums *ret_sums, struct err *err)
 {
     bool is_divided = work->plan.bounds.count > 0;
@@ -382,17 +407,34 @@ static bool read_ranges(struct work *work, struct sums *ret_sums, struct err *er
     return sums_read(work, source, target, work->plan.bounds.count + 1, ret_sums, err);
 }
 
+/* How the table is divided. */
+static bool divide(struct work *work, struct err *err)
+{
+    int64_t bytes = work->plan.tables[SIDE_SOURCE]->bytes;
+    uint32_t parts = (uint32_t)MIN_OF(bytes / PART_BYTES + 1, (int64_t)MAX_PARTS);
+    if (bytes < LARGE_BYTES)
+        return true;
+    if (!read_bounds(work, err))
+        return false;
+    if (work->plan.lot)
+        work->lots = parts;
+    else if (!work->plan.bounds.count)
+        work->parts = parts;
+    return true;
+}
+
+static bool read_divided(struct work *work, struct sums *ret_sums, struct err *err)
+{
+    struct scope scope = {.parts = work->parts};
+    if (work->lots)
+        return read_lots(work, ret_sums, err);
+    return work->parts ? read_parts(work, &scope, ret_sums, err) : read_ranges(work, ret_sums, err);
+}
+
 /* The one reading of the whole table. */
 static bool read_sums(struct work *work, struct sums *ret_sums, struct err *err)
 {
-    int64_t bytes = work->plan.tables[SIDE_SOURCE]->bytes;
-    if (bytes >= LARGE_BYTES && !read_bounds(work, err))
-        return false;
-    if (bytes >= LARGE_BYTES && !work->plan.bounds.count)
-        work->parts = (uint32_t)MIN_OF(bytes / PART_BYTES + 1, (int64_t)MAX_PARTS);
-    struct scope scope = {.parts = work->parts};
-    if (!pair_begin(work->pair, err) ||
-        !(work->parts ? read_parts(work, &scope, ret_sums, err) : read_ranges(work, ret_sums, err)))
+    if (!divide(work, err) || !pair_begin(work->pair, err) || !read_divided(work, ret_sums, err))
         return false;
     for (int side = 0; side < SIDES; side++)
         for (size_t i = 0; i < ret_sums->count; i++) {
@@ -454,7 +496,9 @@ static bool compare_rows(struct work *work, struct err *err)
         return true;
     }
     struct scope scope = {.parts = work->parts};
-    if (!(work->parts ? examine_chosen(work, &scope, &sums, err) : examine_all(work, &sums, err)))
+    if (!(work->lots    ? examine_lots(work, &sums, err)
+          : work->parts ? examine_chosen(work, &scope, &sums, err)
+                        : examine_all(work, &sums, err)))
         return false;
     conclude(work);
     return true;

@@ -5,6 +5,9 @@
  * encoding declaration of an xml value, which its output drops.)
  * Ranges: the first key column is compared by its own order where the type's order is the same on
  * every server, else by the bytes of its text form (COLLATE "C").
+ * Lots: a table without a key is divided by a hash of columns whose hash is cheap, so that looking
+ * for the rows of a few lots is, too. What is the same has the same lot: rows are told apart by
+ * their text form alone, and a value of another text may well have the same hash (1.0 and 1.00).
  *
  * Sums of parts are made from a subquery that has a volatile column nobody computes. Such a one is
  * planned by itself: the planner expects 200 groups (not one for every row, which it would sort on
@@ -23,6 +26,8 @@ enum {
     SAMPLE_PAGES = 512,
     RANGE_PAGES = 16,
     MAX_RANGES = 256,
+    LOT_COLUMNS = 8,
+    LOT_BYTES = 200, /* of a text that is hashed; of a longer one its length tells enough */
 };
 
 #define FENCE ", CASE WHEN false THEN pg_catalog.clock_timestamp() END AS fence"
@@ -45,6 +50,26 @@ static const struct native_order native_orders[] = {
     {"bytea", false},
 };
 
+/* Hashes that take a seed: the same from 14 on and on every server, as rows in hash partitions need
+ * it. */
+struct cheap_hash {
+    const char *type_name;
+    const char *function;
+    const char *cast; /* "timezone": to UTC, which makes its argument; or "" */
+};
+
+static const struct cheap_hash cheap_hashes[] = {
+    {"smallint", "hashint2extended", ""},
+    {"integer", "hashint4extended", ""},
+    {"bigint", "hashint8extended", ""},
+    {"oid", "hashoidextended", ""},
+    {"uuid", "uuid_hash_extended", ""},
+    {"numeric", "hash_numeric_extended", ""},
+    {"double precision", "hashfloat8extended", ""},
+    {"timestamp without time zone", "timestamp_hash_extended", ""},
+    {"timestamp with time zone", "timestamp_hash_extended", "timezone"},
+};
+
 /* NULL: ordered by text form. A type that differs between the sides is. */
 static const struct native_order *native_order(const struct plan *plan, const struct column *column)
 {
@@ -55,6 +80,48 @@ static const struct native_order *native_order(const struct plan *plan, const st
         if (strcmp(column->type_name, native_orders[i].type_name) == 0)
             return &native_orders[i];
     return NULL;
+}
+
+static bool is_text(const struct table *table, const char *name)
+{
+    const struct column *column = table_column(table, name);
+    return column && (strcmp(column->type_name, "text") == 0 ||
+                      strcmp(column->type_name, "character varying") == 0);
+}
+
+/* The hash of a column, or NULL: not a cheap one. Owned. */
+static char *cheap_hash(const struct plan *plan, const struct column *column, const char *seed)
+{
+    const struct table *target = plan->tables[SIDE_TARGET];
+    const struct column *other = table_column(target, column->name);
+    AUTO(str_free) char *name = quote_sql("t.%I", column->name);
+    if (!plan->recodes && is_text(plan->tables[SIDE_SOURCE], column->name) &&
+        is_text(target, column->name))
+        return str_fmt("CASE WHEN octet_length(%s) > %d THEN octet_length(%s) ELSE"
+                       " hashtextextended(%s::text COLLATE \"C\", %s) END",
+                       name, LOT_BYTES, name, name, seed);
+    if (!other || strcmp(other->type_name, column->type_name) != 0)
+        return NULL;
+    for (size_t i = 0; i < COUNT_OF(cheap_hashes); i++)
+        if (strcmp(column->type_name, cheap_hashes[i].type_name) == 0)
+            return str_fmt("%s(%s(%s%s), %s)", cheap_hashes[i].function, cheap_hashes[i].cast,
+                           cheap_hashes[i].cast[0] ? "'UTC', " : "", name, seed);
+    return NULL;
+}
+
+static char *lot_of(const struct plan *plan)
+{
+    const struct table *source = plan->tables[SIDE_SOURCE];
+    char *lot = NULL;
+    int count = 0;
+    for (size_t i = 0; i < source->column_count && count < LOT_COLUMNS; i++) {
+        AUTO(str_free) char *hash = cheap_hash(plan, &source->columns[i], lot ? lot : "0");
+        if (!hash)
+            continue;
+        str_set(&lot, str_fmt("coalesce(%s, 0)", hash));
+        count++;
+    }
+    return lot;
 }
 
 void plan_init(struct plan *plan, const struct table *source, const struct table *target,
@@ -70,11 +137,14 @@ void plan_init(struct plan *plan, const struct table *source, const struct table
         if (has_primary ? column->is_primary_key : column->is_identity_key)
             plan->key[plan->key_count++] = column;
     }
+    if (!plan->key_count)
+        plan->lot = lot_of(plan);
 }
 
 void plan_release(struct plan *plan)
 {
     free(plan->key);
+    free(plan->lot);
     strv_release(&plan->bounds);
     *plan = PLAN_INIT;
 }
@@ -109,13 +179,6 @@ static void add_row_hash(struct buf *sql, const struct plan *plan)
     for (size_t i = 0; i < source->column_count; i++)
         quote_add(&columns, i ? ", t.%I" : "t.%I", source->columns[i].name);
     add_hash(sql, plan, buf_text(&columns));
-}
-
-static bool is_text(const struct table *table, const char *name)
-{
-    const struct column *column = table_column(table, name);
-    return column && (strcmp(column->type_name, "text") == 0 ||
-                      strcmp(column->type_name, "character varying") == 0);
 }
 
 /* Such a table is not divided by ranges: an index of the database's collation is of no use for
@@ -172,6 +235,11 @@ static void add_where(struct buf *sql, const struct plan *plan, const struct sco
         quote_add(sql, " < %L::%s", plan->bounds.items[scope->last],
                   order_type(plan, plan->key[0]));
     }
+    if (scope->lots && scope->chosen_lots) {
+        buf_puts(sql, " AND ");
+        add_part(sql, plan->lot, scope->lots);
+        quote_add(sql, " IN (%s)", scope->chosen_lots);
+    }
     if (scope->parts && scope->chosen) {
         AUTO(buf_release) struct buf hash = BUF_INIT;
         add_key_hash(&hash, plan);
@@ -179,6 +247,14 @@ static void add_where(struct buf *sql, const struct plan *plan, const struct sco
         add_part(sql, buf_text(&hash), scope->parts);
         quote_add(sql, " IN (%s)", scope->chosen);
     }
+}
+
+static struct scope all_parts(const struct scope *scope)
+{
+    struct scope all = *scope;
+    all.parts = 0;
+    all.chosen = NULL;
+    return all;
 }
 
 char *plan_bounds_sql(const struct plan *plan)
@@ -265,10 +341,23 @@ char *plan_ranges_sql(const struct plan *plan, enum side side)
     return buf_take(&sql);
 }
 
+char *plan_lots_sql(const struct plan *plan, enum side side, uint32_t lots)
+{
+    struct buf sql = BUF_INIT;
+    buf_puts(&sql, "SELECT p, count(*), sum(h) FROM (SELECT ");
+    add_part(&sql, plan->lot, lots);
+    buf_puts(&sql, " AS p, ");
+    add_row_hash(&sql, plan);
+    buf_puts(&sql, " AS h" FENCE);
+    add_from(&sql, plan, side);
+    buf_puts(&sql, ") AS x GROUP BY 1");
+    return buf_take(&sql);
+}
+
 char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope)
 {
     struct buf sql = BUF_INIT;
-    struct scope all = {.first = scope->first, .last = scope->last};
+    struct scope all = all_parts(scope);
     buf_puts(&sql, "SELECT p, count(*), sum(h) FROM (SELECT ");
     add_part(&sql, "k", scope->parts);
     quote_add(&sql, " AS p, %s AS h" FENCE " FROM (SELECT ", plan->key_count ? "h" : "k");
@@ -381,7 +470,7 @@ char *plan_look_sql(const struct plan *plan, enum side side, const struct scope 
 {
     struct buf sql = BUF_INIT;
     AUTO(buf_release) struct buf hash = BUF_INIT;
-    struct scope all = {.first = scope->first, .last = scope->last};
+    struct scope all = all_parts(scope);
     add_key_hash(&hash, plan);
     quote_add(&sql, "SELECT k, count(*), sum(h), sum(v), bool_or(m) FROM (SELECT %s AS k, ",
               buf_text(&hash));

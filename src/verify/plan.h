@@ -18,7 +18,9 @@ struct plan {
     const struct table *tables[SIDES]; /* borrowed */
     const struct column **key;         /* owned array of borrowed columns of the source */
     size_t key_count;                  /* 0: compared as a multiset */
-    struct strv bounds;                /* of the first key column, ascending: count + 1 ranges */
+    char *lot;           /* owned; without a key: SQL of a number that is cheap to compute, and the
+                            same for rows that are the same; NULL: no column gives one */
+    struct strv bounds;  /* of the first key column, ascending: count + 1 ranges */
     const char *recodes; /* the databases have different encodings: that in which texts are
                             compared; SQL_ASCII: by their bytes. NULL: they have the same */
 };
@@ -32,10 +34,12 @@ void plan_release(struct plan *plan); /* AUTO handler */
 
 /* Which rows a statement is about. */
 struct scope {
-    size_t first;       /* ranges 0 … bounds.count */
-    size_t last;        /* at least first */
-    uint32_t parts;     /* they are divided by the key's hash into so many; 0: not divided */
-    const char *chosen; /* borrowed: "3,17", the parts that are meant; NULL: all */
+    size_t first;            /* ranges 0 … bounds.count */
+    size_t last;             /* at least first */
+    uint32_t lots;           /* they are divided by the plan's lot into so many; 0: not divided */
+    const char *chosen_lots; /* borrowed, as chosen */
+    uint32_t parts;          /* they are divided by the key's hash into so many; 0: not divided */
+    const char *chosen;      /* borrowed: "3,17", the parts that are meant; NULL: all */
 };
 
 /* Single rows: those with these key hashes (without a key: row hashes). */
@@ -59,6 +63,9 @@ char *plan_bounds_sql(const struct plan *plan);
 
 /* range, rows, sum: a row for each range that is not empty. Only with bounds. */
 char *plan_ranges_sql(const struct plan *plan, enum side side);
+
+/* lot, rows, sum: a row for each lot that is not empty. Only with a lot. */
+char *plan_lots_sql(const struct plan *plan, enum side side, uint32_t lots);
 
 /* part, rows, sum: a row for each part of the scope that is not empty. Its chosen is not used. */
 char *plan_parts_sql(const struct plan *plan, enum side side, const struct scope *scope);

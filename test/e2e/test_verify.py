@@ -223,6 +223,33 @@ def test_a_large_table_without_a_key_is_searched_by_hash(pipe):
         [(2, 4), (60002, 60000)]
 
 
+DIVIDED = {
+    "many types, NULLs among them": (
+        "a smallint, b bigint, c oid, d uuid, e numeric, f float8, g timestamp, h timestamptz, i text",
+        "nullif(n % 9, 3), n, n::oid, md5(n::text)::uuid, n / 10.0, nullif(n, 5) / 3.0,"
+        " CASE n % 3 WHEN 0 THEN timestamp 'infinity' ELSE timestamp '2024-01-01' END,"
+        " timestamptz '2024-01-01 UTC' + n * interval '1 min', repeat('x', n % 300)",
+        "e = 777.70"),
+    "a text that is longer than what is hashed of it": (
+        "a text", "repeat('x', 300) || n", "a = overlay(a PLACING 'y' FROM 9)"),
+    "nothing that tells rows apart cheaply": (
+        "a int, b char(12)", "1, n", "b = 'other'")}
+
+
+@pytest.mark.parametrize("name", DIVIDED)
+def test_one_row_is_found_however_a_table_without_a_key_is_divided(pipe, name):
+    """Of the first one the text alone differs: the value is equal. Of the last all rows are in one
+    lot, more than are looked at in one go."""
+    columns, values, change = DIVIDED[name]
+    on_both(pipe, f"CREATE TABLE t ({columns}); INSERT INTO t"
+                  f" SELECT {values} FROM generate_series(1, 60000) AS n")
+    verified(pipe, EQUAL)
+    place = pipe.target.one("SELECT ctid FROM t LIMIT 1 OFFSET 7776")
+    pipe.target.sql(f"UPDATE t SET {change} WHERE ctid = %s", place)
+    found = verified(pipe, DIFFERENT)["t"]["differences"]
+    assert sorted((one["source_count"], one["target_count"]) for one in found) == [(0, 1), (1, 0)]
+
+
 @pytest.mark.versions(source=(15, 15), target=(15, 15))
 def test_databases_of_other_encodings_and_collations_are_compared(shared_clusters, pipelines):
     """The target's is ICU's, which only Debian's server has."""
