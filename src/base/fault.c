@@ -59,6 +59,11 @@ static bool act(const char *name, const char *action, struct err *err)
         return err_set(err, ERR_FATAL, "fault point %s", name);
     if (strcmp(action, "disconnect") == 0)
         return err_set(err, ERR_RETRY, "fault point %s: connection lost", name);
+    if (strcmp(action, "full") == 0) {
+        (void)err_set(err, ERR_RETRY, "fault point %s: the disk is full", name);
+        memcpy(err->sqlstate, "53100", sizeof(err->sqlstate));
+        return false;
+    }
     return true;
 }
 

@@ -5,6 +5,7 @@
  *   kill          kill -9 of this process
  *   error         fault_point() returns false with ERR_FATAL
  *   disconnect    fault_point() returns false with ERR_RETRY, as a lost connection does
+ *   full          the same with SQLSTATE 53100, as a full disk does
  *   delay:MS      waits MS milliseconds
  *   wait:FILE     waits until FILE exists; creates FILE.reached first, so that a test knows
  * @n: at the n-th passage only (from 1); without it: at the first, once. @*: at every one. */

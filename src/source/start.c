@@ -1,6 +1,7 @@
 /* Starting replication safely. See start.h. */
 #include "source/start.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #include "source/publication.h"
 #include "source/slot.h"
 
-enum { FREE_WAIT_MS = 10000 };
+enum { FREE_WAIT_MS = 10000, MIN_WORK_MEM_KB = 64 };
 
 static const char again_hint[] = "the target can no longer be continued: remove the pipeline with "
                                  "tear-down, empty the target and copy again";
@@ -20,9 +21,14 @@ static const char again_hint[] = "the target can no longer be continued: remove 
 static bool connect(const struct stream_options *options, bool is_replication,
                     struct conn **ret_conn, struct err *err)
 {
+    AUTO(str_free) char *work_mem = NULL;
+    if (is_replication && options->work_mem > 0)
+        work_mem = str_fmt("-c logical_decoding_work_mem=%" PRId64 "kB",
+                           MAX_OF(options->work_mem / 1024, MIN_WORK_MEM_KB));
     struct conn_options conn = {
         .url = options->url,
         .what = "source",
+        .extra_options = work_mem,
         .application_name = options->application_name,
         .is_replication = is_replication,
         .connect_timeout_ms = options->connect_timeout_ms,
@@ -178,6 +184,8 @@ static bool start(const struct stream_options *options, struct conn *sql, uint64
         quote_add(&names, ",%I", options->inserts_publication);
     quote_add(&plugin, "proto_version '%d', publication_names %L, binary '%s'", result->protocol,
               names.data, result->is_binary ? "true" : "false");
+    if (options->is_streaming) /* every server from 14 on can */
+        buf_puts(&plugin, ", streaming 'on'");
     /* A walsender of ours that has not noticed its end keeps the slot: we hold the engine's lock.
      */
     if (!slot_wait_free(sql, options->slot, options->name_prefix, options->stop, FREE_WAIT_MS,

@@ -2,8 +2,16 @@
  *
  * Invariants: whole source transactions in commit order; those whose commit record starts before
  * the start position are left out (equal is new). Reported as flushed is only what confirm() was
- * given. Positions come from Commit and from keepalives between transactions only: a keepalive
- * inside a transaction carries that very transaction's commit position. */
+ * given. Positions come from Commit, Stream Commit and from keepalives between transactions only: a
+ * keepalive inside a transaction carries that very transaction's commit position.
+ *
+ * A transaction that is sent in progress (blocks between Stream Start and Stream Stop) is kept
+ * until its Stream Commit and then replayed into batches as if it had come just now, while nothing
+ * else is read; so a batch never shows how a transaction came. Blocks stand between transactions,
+ * never inside one. What is kept holds no position back: the source goes on remembering a
+ * transaction that is open (its slot's restart position stays before it) and sends it again, whole,
+ * after a restart from any position. Slots are not made for two-phase commit: a transaction
+ * prepared comes when it is committed. */
 #include "source/stream.h"
 
 #include <stdatomic.h>
@@ -13,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pg/conn.h"
 #include "pg/lsn.h"
@@ -21,8 +30,9 @@
 #include "source/pgoutput.h"
 #include "source/slot.h"
 #include "source/start.h"
+#include "source/streamed.h"
 
-enum { STATUS_MS = 1000, STATUS_SOON_MS = 100 };
+enum { STATUS_MS = 1000, STATUS_SOON_MS = 100, ROOM_MS = 1000 };
 
 struct known_relation {
     uint32_t oid;
@@ -38,8 +48,13 @@ struct stream {
     struct pgoutput_decoder decoder;
     struct known_relation *relations; /* by OID: a rename swap sends two of one name */
     struct batch *filling;
-    struct arena *scratch; /* of one message */
-    uint64_t after;        /* transactions that committed before are old */
+    struct arena *scratch;            /* of one message */
+    struct streamed *streamed;        /* transactions in progress; NULL: they are not sent */
+    struct pgoutput_message replayed; /* the Stream Commit of the one that is being replayed */
+    bool is_replaying;
+    bool has_no_room; /* the disk is full: reading stands still */
+    int64_t room_ms;  /* when that was tried last */
+    uint64_t after;   /* transactions that committed before are old */
     bool is_binary;
     bool needs_text;
     bool is_in_transaction;
@@ -251,10 +266,93 @@ static bool not_asked_for(const struct pgoutput_message *message, struct err *er
     return err_set(err, ERR_FATAL, "source: message '%c' was not asked for", (char)message->kind);
 }
 
-static bool take_message(struct stream *stream, const char *data, size_t len, struct err *err)
+/* --- transactions in progress --- */
+
+/* Their end: from here on next() takes what was kept of it, instead of reading. */
+static bool begin_replay(struct stream *stream, const struct pgoutput_message *message,
+                         struct err *err)
+{
+    if (!add_begin(stream, message, err))
+        return false;
+    if (stream->is_old) {
+        streamed_abort(stream->streamed, message->xid, message->xid);
+        return add_commit(stream, message, err);
+    }
+    if (!streamed_replay(stream->streamed, message->xid, err))
+        return false;
+    stream->replayed = (struct pgoutput_message){
+        .lsn = message->lsn, .end_lsn = message->end_lsn, .time_us = message->time_us};
+    stream->is_replaying = true;
+    return true;
+}
+
+static bool take_streamed(struct stream *stream, const struct pgoutput_message *message,
+                          struct err *err)
+{
+    if (!stream->streamed)
+        return not_asked_for(message, err);
+    if (stream->is_in_transaction)
+        return err_set(err, ERR_FATAL, "source: message '%c' inside a transaction",
+                       (char)message->kind);
+    if (message->kind == PGOUTPUT_STREAM_START)
+        return streamed_start(stream->streamed, message->xid, message->is_first, err);
+    if (message->kind == PGOUTPUT_STREAM_COMMIT)
+        return begin_replay(stream, message, err);
+    if (message->kind == PGOUTPUT_STREAM_ABORT)
+        streamed_abort(stream->streamed, message->xid, message->subxid);
+    else
+        streamed_stop(stream->streamed);
+    return true;
+}
+
+static bool take_decoded(struct stream *stream, struct pgoutput_decoder *decoder, const char *data,
+                         size_t len, struct err *err);
+
+/* One message of what was kept, or the end. */
+static bool replay(struct stream *stream, struct err *err)
+{
+    const char *data = NULL;
+    size_t len = 0;
+    struct pgoutput_decoder decoder = stream->decoder;
+    decoder.is_in_stream = true;
+    if (!streamed_next(stream->streamed, &data, &len, err))
+        return false;
+    if (data)
+        return len == 0 || take_decoded(stream, &decoder, data, len, err);
+    stream->is_replaying = false;
+    return add_commit(stream, &stream->replayed, err);
+}
+
+/* Keeps what is in memory within its bound. A disk that is full is waited for: said once, and again
+ * when it is over. */
+static bool settle(struct stream *stream, struct err *err)
+{
+    if (!stream->streamed)
+        return true;
+    if (streamed_settle(stream->streamed, err)) {
+        if (stream->has_no_room)
+            log_info("there is room again for transactions in progress: reading goes on");
+        stream->has_no_room = false;
+        return true;
+    }
+    if (!spill_is_full(err))
+        return false;
+    if (!stream->has_no_room)
+        log_warn("nothing is read from the source until there is room: %s", err->text);
+    stream->has_no_room = true;
+    stream->room_ms = clock_ms();
+    *err = (struct err){0};
+    return true;
+}
+
+/* --- messages, by their kind --- */
+
+static bool take_decoded(struct stream *stream, struct pgoutput_decoder *decoder, const char *data,
+                         size_t len, struct err *err)
 {
     struct pgoutput_message message = {0};
-    if (!pgoutput_decode(&stream->decoder, data, len, batch_arena(stream->filling), &message, err))
+    arena_reset(stream->scratch);
+    if (!pgoutput_decode(decoder, data, len, stream->scratch, &message, err))
         return false;
     switch (message.kind) {
     case PGOUTPUT_BEGIN:
@@ -279,6 +377,7 @@ static bool take_message(struct stream *stream, const char *data, size_t len, st
     case PGOUTPUT_STREAM_STOP:
     case PGOUTPUT_STREAM_COMMIT:
     case PGOUTPUT_STREAM_ABORT:
+        return take_streamed(stream, &message, err);
     case PGOUTPUT_BEGIN_PREPARE:
     case PGOUTPUT_PREPARE:
     case PGOUTPUT_COMMIT_PREPARED:
@@ -289,10 +388,18 @@ static bool take_message(struct stream *stream, const char *data, size_t len, st
     return not_asked_for(&message, err);
 }
 
+/* Inside a block of a transaction in progress nothing is looked at but its end. */
+static bool take_message(struct stream *stream, const char *data, size_t len, struct err *err)
+{
+    if (!stream->decoder.is_in_stream || (len > 0 && data[0] == PGOUTPUT_STREAM_STOP))
+        return take_decoded(stream, &stream->decoder, data, len, err);
+    return streamed_add(stream->streamed, data, len, err) && settle(stream, err);
+}
+
 static bool take_keepalive(struct stream *stream, const struct replication_message *message,
                            struct err *err)
 {
-    if (!stream->is_in_transaction) {
+    if (!stream->is_in_transaction && !stream->decoder.is_in_stream) {
         stream->received = MAX_OF(stream->received, message->wal_end);
         metrics_raise(stream->options.metrics, METRIC_RECEIVED_LSN, stream->received);
         const struct change *last = batch_last(stream->filling);
@@ -308,26 +415,58 @@ static bool take_keepalive(struct stream *stream, const struct replication_messa
 
 /* --- the seam --- */
 
+/* The next message from the socket. */
+static bool receive(struct stream *stream, int timeout_ms, bool *ret_came, struct err *err)
+{
+    struct replication_message message = {0};
+    if (!replication_receive(stream->conn, timeout_ms, -1, &message, err))
+        return false;
+    *ret_came = message.kind != REPLICATION_NOTHING;
+    if (message.kind == REPLICATION_DATA)
+        return take_message(stream, message.data, message.len, err);
+    return message.kind != REPLICATION_KEEPALIVE || take_keepalive(stream, &message, err);
+}
+
+/* Waits until there is room for what was read already, or the time is over. */
+static bool await_room(struct stream *stream, int timeout_ms, struct err *err)
+{
+    int64_t left_ms = stream->room_ms + ROOM_MS - clock_ms();
+    if (left_ms > 0 && !stop_wait(stream->options.stop, (int)MIN_OF(left_ms, timeout_ms)))
+        left_ms = stream->room_ms + ROOM_MS - clock_ms();
+    return left_ms > 0 || settle(stream, err);
+}
+
+/* One message, from the socket or from what was kept. */
+static bool step(struct stream *stream, int timeout_ms, bool *ret_came, struct err *err)
+{
+    *ret_came = true;
+    if (stream->is_replaying)
+        return replay(stream, err);
+    if (stream->has_no_room) {
+        if (!await_room(stream, timeout_ms, err))
+            return false;
+        *ret_came = !stream->has_no_room;
+        return true;
+    }
+    return receive(stream, timeout_ms, ret_came, err);
+}
+
 static bool stream_next(struct feed *feed, int timeout_ms, struct batch **ret_batch,
                         struct err *err)
 {
     struct stream *stream = stream_of(feed);
-    struct replication_message message = {0};
+    int64_t end_ms = clock_ms() + timeout_ms;
+    bool has_come = true;
     *ret_batch = NULL;
     if (!stream->filling)
         stream->filling = batch_new();
-    do {
+    if (stream->is_replaying && !fault_point("stream.replay", err))
+        return false;
+    while (has_come && batch_bytes(stream->filling) < stream->options.batch_bytes &&
+           clock_ms() < end_ms)
         if (!stream_tend(feed, err) ||
-            !replication_receive(stream->conn, batch_first(stream->filling) ? 0 : timeout_ms, -1,
-                                 &message, err))
+            !step(stream, batch_first(stream->filling) ? 0 : timeout_ms, &has_come, err))
             return false;
-        if (message.kind == REPLICATION_DATA &&
-            !take_message(stream, message.data, message.len, err))
-            return false;
-        if (message.kind == REPLICATION_KEEPALIVE && !take_keepalive(stream, &message, err))
-            return false;
-    } while (message.kind != REPLICATION_NOTHING &&
-             batch_bytes(stream->filling) < stream->options.batch_bytes);
     if (batch_first(stream->filling))
         *ret_batch = TAKE(stream->filling);
     return !*ret_batch || fault_point("stream.batch", err);
@@ -339,7 +478,11 @@ static bool stream_open(struct feed *feed, const struct position *after, struct 
     struct start_result started = {0};
     stream->after = after->lsn;
     atomic_store(&stream->durable, 0); /* nothing is reported before the target confirms it */
-    if (!start_replication(&stream->options, after->lsn, &started, err))
+    struct spill_options spill = {.dir = stream->options.spill_dir,
+                                  .memory_bytes = stream->options.spill_memory,
+                                  .metrics = stream->options.metrics};
+    if ((stream->options.is_streaming && !streamed_open(&spill, &stream->streamed, err)) ||
+        !start_replication(&stream->options, after->lsn, &started, err))
         return false;
     stream->conn = started.conn;
     stream->types = started.types;
@@ -360,6 +503,7 @@ static void stream_free(struct feed **feed)
         free(known);
     }
     batch_unref(&stream->filling);
+    streamed_free(&stream->streamed);
     arena_free(&stream->scratch);
     types_free(&stream->types);
     conn_free(&stream->conn);

@@ -21,6 +21,10 @@ struct stream_options { /* everything borrowed, outlives the feed */
     uint64_t copied_lsn;     /* the newest end of what was copied; 0: nothing */
     int target_version;      /* decides which types travel as text */
     bool wants_text;         /* some target column's type differs: values as text */
+    int64_t work_mem;        /* logical_decoding_work_mem of our walsender; 0: the server's own */
+    bool is_streaming;       /* transactions in progress are sent */
+    size_t spill_memory;     /* of those: kept in memory, then in files of spill_dir */
+    const char *spill_dir;   /* "": TMPDIR, else /var/tmp */
     size_t batch_bytes;      /* a batch is published when it has grown so large */
     int connect_timeout_ms;
     int tcp_user_timeout_ms;
