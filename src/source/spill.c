@@ -7,6 +7,7 @@
  * newer. Runs in its owner's thread. */
 #include "source/spill.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -276,10 +277,11 @@ static bool write_all(struct spill *spill, struct err *err)
 bool spill_store_settle(struct spill_store *store, struct err *err)
 {
     while (store->memory > store->max_memory) {
-        struct spill *spill, *largest = store->spills;
+        struct spill *spill, *largest = NULL;
         DL_FOREACH(store->spills, spill)
-        if (spill->memory > largest->memory)
+        if (!largest || spill->memory > largest->memory)
             largest = spill;
+        assert(largest);
         if (!write_all(largest, err))
             return false;
     }

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from harness.compare import schema_differences
-from harness.data import make_mill, mill_step
+from harness.data import STREAMED, large_step, make_mill, mill_step
 from harness.load import load
 from harness.program import ENDED, PROGRAM, clean_environment
 from harness.slices import every
@@ -15,7 +15,7 @@ from harness.wait import wait_until
 LISTING = subprocess.run([PROGRAM, "faults"], capture_output=True, text=True,
                          env=clean_environment(), check=False)
 POINTS = [line.split("\t")[0] for line in LISTING.stdout.splitlines() if "\t" in line]
-SMALL = {"part_size": "64kB", "copiers": 2, "large_objects": True}
+SMALL = {"part_size": "64kB", "copiers": 2, "large_objects": True, **STREAMED}
 
 
 def test_there_are_fault_points():
@@ -27,9 +27,13 @@ def traffic(pipe, condition, what):
     rounds = itertools.count()
 
     def step():
-        if next(rounds) % 20 == 0:
+        number = next(rounds)
+        if number % 20 == 0:
             with load(pipe.source, mill_step) as running:
                 running.wait_steps(5)
+        if number % 60 == 0:
+            with load(pipe.source, large_step) as running:
+                running.wait_steps(1)
         pipe.source.sql("SELECT pg_logical_emit_message(true, 'test', 'unpublished')")
         return condition()
 

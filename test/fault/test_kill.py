@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.copies import finished, records
-from harness.data import make_mill, mill_step
+from harness.data import STREAMED, large_step, make_mill, mill_step
 from harness.load import load
 from harness.wait import wait_until
 
@@ -94,9 +94,10 @@ def test_killed_while_it_follows(rough, times, victim):
     pipe = rough
     count, rng = times
     make_mill(pipe.source)
-    engine = pipe.follow()
+    engine = pipe.follow(**STREAMED)
     for number in range(count):
-        with load(pipe.source, mill_step, sessions=2, seed=number, survives=True) as running:
+        with load(pipe.source, mill_step, large_step, sessions=2, seed=number,
+                  survives=True) as running:
             running.wait_steps(10)
             moment = rng.random()
             print(f"kill {number + 1}: {victim} after {moment:.3f} s")
@@ -104,7 +105,7 @@ def test_killed_while_it_follows(rough, times, victim):
             kill(victim, pipe, engine)
             running.wait_steps(10)
             if victim == "engine":
-                engine = pipe.start()
+                engine = pipe.start(**STREAMED)
         pipe.catch_up(engine)
         pipe.is_equal()
     engine.stop()

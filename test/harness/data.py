@@ -86,6 +86,22 @@ def mill_step(session, rng):
         pass
 
 
+def large_step(session, rng):
+    """A transaction of the mill that a source with logical_decoding_work_mem = '64kB' sends before
+    its end, and that takes more than the least that an engine keeps in memory."""
+    fill = "INSERT INTO event (what) SELECT repeat('w', 400) FROM generate_series(1, %s)"
+    with session.transaction():
+        session.execute(fill, (600,))
+        with session.transaction():
+            session.execute(fill, (400,))
+            if rng.random() < 0.5:
+                raise psycopg.Rollback
+        session.execute(fill, (600,))
+        if rng.random() < 0.2:
+            raise psycopg.Rollback
+
+
+STREAMED = {"logical_decoding_work_mem": "64kB", "spill_memory": "64kB"}
 ACCOUNTS = 200
 OPENING = 1000
 BANK = f"""
