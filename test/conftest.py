@@ -17,6 +17,7 @@ NUMBERS = itertools.count(1)
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="all cases of the long lists, all kills")
+    parser.addoption("--wide", action="store_true", help="more cases of the long lists")
     parser.addoption("--slice", action="store_true", help="only what is marked as matrix")
     parser.addoption("--objects", default=None, help="writes docs/objects.md to this file")
     parser.addoption("--seed", type=int, default=None, help="the seed of random kill times, or of a"
@@ -40,11 +41,14 @@ def fits_versions(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Not chosen are long cases without --long, those of other versions, and with --slice all that
-    is not about versions."""
+    """Not chosen are long cases without --long, wide ones without any option, those of other versions,
+    and with --slice all that is not about versions. Those with a time limit of their own come first:
+    none of them shall be left for the end, when other workers have nothing to do."""
     if config.getoption("--objects"):
         pathlib.Path(config.getoption("--objects")).write_text(proofs.page(items))
     left_out = {"long"} if not config.getoption("--long") else set()
+    if not any(map(config.getoption, ("--long", "--wide", "--slice"))):
+        left_out.add("wide")
     needed = {"matrix"} if config.getoption("--slice") else set()
     chosen = []
     for item in items:
@@ -52,7 +56,7 @@ def pytest_collection_modifyitems(config, items):
         if not names & left_out and needed <= names and fits_versions(item):
             chosen.append(item)
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
+    items[:] = sorted(chosen, key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")

@@ -106,4 +106,10 @@ bool fault_point(const char *name, struct err *err)
             return false;
     return true;
 }
+
+int64_t fault_limit_ms(int64_t own)
+{
+    const char *limit = getenv("TRUNKLINE_FAULT_LIMIT_MS");
+    return limit ? strtol(limit, NULL, 10) : own;
+}
 #endif

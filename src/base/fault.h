@@ -8,19 +8,29 @@
  *   full          the same with SQLSTATE 53100, as a full disk does
  *   delay:MS      waits MS milliseconds
  *   wait:FILE     waits until FILE exists; creates FILE.reached first, so that a test knows
- * @n: at the n-th passage only (from 1); without it: at the first, once. @*: at every one. */
+ * @n: at the n-th passage only (from 1); without it: at the first, once. @*: at every one.
+ *
+ * TRUNKLINE_FAULT_LIMIT_MS: in place of each bound that asks fault_limit_ms(), for tests that would
+ * have to wait for its end. */
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
 #ifdef FAULT_POINTS
 bool fault_point(const char *name, struct err *err) MUST_USE;
+int64_t fault_limit_ms(int64_t own);
 #else
 static inline bool fault_point(const char *name UNUSED, struct err *err UNUSED)
 {
     return true;
+}
+
+static inline int64_t fault_limit_ms(int64_t own)
+{
+    return own;
 }
 #endif
 

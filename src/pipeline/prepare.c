@@ -207,7 +207,7 @@ static bool create_slot(struct engine *engine, struct conn *source, struct err *
 {
     uint64_t consistent = 0;
     bool is_sound = false;
-    int64_t give_up_ms = clock_ms() + SLOT_ROUNDS_MS;
+    int64_t give_up_ms = clock_ms() + fault_limit_ms(SLOT_ROUNDS_MS);
     if (!keeper_set_making_slot(engine->keeper, &engine->ref, err))
         return false;
     for (int round = 1; !is_sound; round++) {

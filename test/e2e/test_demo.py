@@ -10,7 +10,7 @@ import pytest
 
 from harness.cluster import is_alive
 from harness.program import CONFIGURATION, ENDED, FAILED, NOT_FINISHED, Process
-from harness.slices import every
+from harness.slices import LONG, WIDE, every
 from harness.wait import wait_until
 
 # What is looked at here is the same before all servers.
@@ -88,7 +88,7 @@ def last_line(process):
 
 
 @pytest.mark.timeout(RUN_SECONDS + 60)
-@pytest.mark.parametrize("options", every(2, [(), ("--kill",)], first=1))
+@pytest.mark.parametrize("options", [pytest.param((), marks=LONG), pytest.param(("--kill",), marks=WIDE)])
 def test_a_live_database_is_copied_and_followed_without_a_difference(demo, home, options):
     running = demo(*options).ends(ENDED, RUN_SECONDS)
     said = running.stdout
@@ -112,6 +112,7 @@ def test_a_live_database_is_copied_and_followed_without_a_difference(demo, home,
 def test_one_altered_value_is_found_and_kept_clusters_can_be_looked_at(demo, home):
     running = demo("--break", "--keep").ends(FAILED, RUN_SECONDS)
     assert last_line(running) == "source and target differ"
+    assert number(running.stdout, r"followed +([\d,]+) transactions") > 0
     assert "shop.accounts" in running.stdout and "4711" in running.stdout
     urls = dict(line.split("=", 1) for line in (place(home) / ".env").read_text().splitlines())
     balances = []
@@ -134,7 +135,7 @@ def engine_runs(home):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", every(2, [signal.SIGINT, signal.SIGTERM], others=WIDE))
 @pytest.mark.parametrize("moment", every(3, [place, servers_run, engine_runs], first=2))
 def test_a_signal_ends_it_and_leaves_nothing(demo, home, moment, how):
     running = demo()

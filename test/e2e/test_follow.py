@@ -16,7 +16,7 @@ def test_changes_follow(pipe):
     make_mill(pipe.source)
     engine = pipe.follow()
     with load(pipe.source, mill_step, sessions=3, seed=1) as running:
-        running.wait_steps(500)
+        running.wait_steps(200)
     pipe.catch_up(engine)
     pipe.is_equal()
     engine.stop()

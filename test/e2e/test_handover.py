@@ -9,7 +9,7 @@ from harness.compare import is_same, schema_differences
 from harness.data import make_mill, mill_step
 from harness.load import load
 from harness.program import CONFIGURATION, FAILED, metrics
-from harness.slices import every
+from harness.slices import WIDE, every
 from harness.wait import wait_until
 
 PARTS = """
@@ -65,7 +65,7 @@ def meanwhile(pipe, tmp_path, point, text, **settings):
     pipe.is_verified()
 
 
-@pytest.mark.parametrize("text", REWRITES)
+@pytest.mark.parametrize("text", every(2, REWRITES, first=1, others=WIDE))
 def test_a_table_rewritten_between_snapshot_and_part(pipe, tmp_path, text):
     pipe.source.sql(PARTS)
     meanwhile(pipe, tmp_path, "part.begin", text)
@@ -78,14 +78,14 @@ def test_a_table_rewritten_between_two_parts(pipe, tmp_path, text):
 
 
 @pytest.mark.parametrize("point", every(2, ["snapshot.held", "schema.dumped"], first=1))
-@pytest.mark.parametrize("text", [
+@pytest.mark.parametrize("text", every(2, others=WIDE, values=[
     "ALTER TABLE t RENAME v TO w", "ALTER TABLE t ADD c int DEFAULT 1", "DROP INDEX ti",
     "CREATE INDEX tj ON t (pad, v)", "DROP TABLE s",
     "CREATE TABLE u (id int PRIMARY KEY); INSERT INTO u VALUES (1)",
     "ALTER TABLE t ADD CONSTRAINT positive CHECK (id > 0)",
     "DROP TABLE s; CREATE TABLE s (id int PRIMARY KEY, other text); INSERT INTO s VALUES (1, 'x')",
     "ALTER TABLE t ADD r float8 DEFAULT random()", "ALTER TABLE t RENAME TO renamed;"
-    " CREATE TABLE t (id int PRIMARY KEY, v int, pad text)"])
+    " CREATE TABLE t (id int PRIMARY KEY, v int, pad text)"]))
 @pytest.mark.matrix
 def test_a_schema_that_changes_after_the_snapshot(pipe, tmp_path, point, text):
     """Until the copy has begun it starts again, and then holds what the source holds now."""
@@ -109,7 +109,7 @@ def test_a_schema_that_changes_after_the_snapshot(pipe, tmp_path, point, text):
     ("ALTER TABLE t ADD extra float8 DEFAULT random()", "extra"),
     ("ALTER TABLE t ADD extra int DEFAULT 5", "extra"),
     ("ALTER TABLE t RENAME v TO extra", "extra")])
-@pytest.mark.parametrize("point", ["copy.planned", "part.begin"])
+@pytest.mark.parametrize("point", every(2, ["copy.planned", "part.begin"], others=WIDE))
 def test_a_column_that_comes_after_the_schema_was_copied(pipe, tmp_path, point, text, column):
     """Either the copy starts again with the new schema, or it stops and names the column. It may
     not go on without its values."""
@@ -318,7 +318,8 @@ def test_commit_records_that_touch_under_load(pipe):
     pipe.is_verified()
 
 
-@pytest.mark.parametrize("point", ["group.applied", "group.position", "group.commit"])
+@pytest.mark.parametrize("point", every(
+    3, ["group.applied", "group.position", "group.commit"], first=1, others=WIDE))
 def test_two_engines_of_which_the_first_was_cut_off(pipe, tmp_path, point):
     """The first hangs in mid-transaction, its sessions live on, the second takes over; then the
     first wakes. Rows without a key show what was applied twice."""
@@ -471,7 +472,7 @@ def test_a_table_that_is_truncated_all_the_time_is_copied(pipe):
     pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, v float8);"
                     "CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other SELECT generate_series(1, 1000)")
     with load(pipe.source, refill, sessions=2) as running:
-        engine = pipe.follow()
+        engine = pipe.follow(environment={"TRUNKLINE_FAULT_LIMIT_MS": "1000"})
         running.wait_steps(50)
     pipe.catch_up(engine)
     pipe.is_equal()

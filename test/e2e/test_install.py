@@ -30,6 +30,7 @@ def installed(prefix):
     return {str(path.relative_to(prefix)) for path in prefix.rglob("*") if not path.is_dir()}
 
 
+@pytest.mark.wide  # it compiles everything
 def test_install_puts_program_manual_and_completion_in_place(tmp_path):
     prefix = make_install(tmp_path)
     program = prefix / "bin/trunkline"

@@ -116,7 +116,7 @@ def test_a_source_with_asynchronous_target_loses_nothing(rough):
     engine = pipe.follow()
     with load(pipe.source, transfer, sessions=2) as running:
         for _ in range(3):
-            running.wait_steps(800)
+            running.wait_steps(200)
             pipe.target.cluster.kill9()
             running.wait_steps(20)
             pipe.target.cluster.start()

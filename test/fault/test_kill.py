@@ -1,6 +1,6 @@
 """kill -9 of the engine, the source and the target at random times, in copy and in follow.
 
-Two kills of each kind by default, twenty with --long; --seed repeats the times of a run."""
+One kill of each kind by default, two with --wide, twenty with --long; --seed repeats the times of a run."""
 import random
 import time
 
@@ -21,7 +21,9 @@ def times(request):
     if seed is None:
         seed = random.SystemRandom().randrange(10 ** 9)
     print(f"--seed={seed}")
-    return 20 if request.config.getoption("--long") else 2, random.Random(seed)
+    counts = {"--long": 20, "--wide": 2}
+    chosen = [count for option, count in counts.items() if request.config.getoption(option)]
+    return max(chosen, default=1), random.Random(seed)
 
 
 def at(moment):

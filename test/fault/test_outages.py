@@ -16,7 +16,7 @@ from harness.wait import wait_until
 
 # Slow enough to be caught in the middle.
 SLOW = {"part_size": "64kB", "copiers": 2, "max_rate": "500kB"}
-SOON = {"tcp_user_timeout": "2s", "connect_timeout": "2s"}
+SOON = {"tcp_user_timeout": "1s", "connect_timeout": "1s"}
 
 
 def make_data(database):
@@ -119,6 +119,7 @@ def lose_network(pipe, network, engine, side, seconds=0):
     return moment
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("side", ["source", pytest.param("target", marks=pytest.mark.long)])
 def test_a_network_is_lost_in_mid_copy(wired, network, side):
     pipe = wired

@@ -62,6 +62,7 @@ def sessions_of(schema):
 
 
 @pytest.mark.matrix
+@pytest.mark.timeout(300)
 def test_random_schemas(pipe, seeds):
     pipe.source.sql(random_schema.EXTENSIONS)
     changes = [sessions_of(make(pipe, seed)) for seed in seeds]
