@@ -113,7 +113,7 @@ def for_older(text):
         if not alters:
             return match[0]
         return match[1] + NOT_NULL.sub("", body).rstrip(",\n") + "\n" + match[4] + "".join(alters)
-    return re.sub(r"(^CREATE (?:UNLOGGED )?TABLE ([^\n]+) \(\n)(.*?)\n(\)[^;]*;)", adapt, text,
+    return re.sub(r"(^CREATE (?:UNLOGGED )?TABLE ([^\n]+) \(\n)(.*?)\n(\).*?;$)", adapt, text,
                   flags=re.M | re.S)
 
 
