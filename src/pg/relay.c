@@ -248,7 +248,8 @@ static bool serve(const struct relay *relay, const struct client *client, struct
         if (type != 'Q')
             return err_set(err, ERR_FATAL, "cannot pass on a message of type %c", type);
         buf_reset(&adapted);
-        bool is_adapted = relay->adapt && relay->adapt(buf_text(&query), &adapted);
+        bool is_adapted =
+            relay->adapt && relay->adapt(buf_text(&query), conn_version(conn), &adapted);
         if (relay->withheld && strcmp(buf_text(&query), relay->withheld) == 0)
             put_done(out, "SET");
         else if (!pass_on(conn, buf_text(is_adapted ? &adapted : &query), out, err))

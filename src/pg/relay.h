@@ -11,8 +11,9 @@
 struct relay {
     struct conn_options target; /* where queries go; its stop also ends the waits for the client */
     const char *withheld;       /* a query, byte for byte, that is answered but not passed on */
-    /* Whether a query goes on as something else, which it appends to adapted; or NULL. */
-    bool (*adapt)(const char *query, struct buf *adapted);
+    /* Whether a query goes on as something else to a server of that version, which it appends to
+     * adapted; or NULL. */
+    bool (*adapt)(const char *query, int version, struct buf *adapted);
 };
 
 /* Serves the client at the other end of fd (a stream socket, which stays the caller's) until it

@@ -11,12 +11,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "pg/relay.h"
 #include "schema/command.h"
 #include "schema/not_null.h"
 
-enum { WITH_TRANSACTION_TIMEOUT = 17, WITH_NOT_NULL_APART = 18 };
+enum { WITH_UNLOGGED_SEQUENCES = 15, WITH_TRANSACTION_TIMEOUT = 17, WITH_NOT_NULL_APART = 18 };
 
 static const char withheld[] =
     "SET transaction_timeout = 0;\n"; /* as pg_restore 17 and 18 write it */
@@ -43,8 +44,21 @@ struct front {
 bool front_is_needed(int tools_major, int target_version)
 {
     int major = target_version / 10000;
-    return (tools_major >= WITH_TRANSACTION_TIMEOUT && major < WITH_TRANSACTION_TIMEOUT) ||
+    return (tools_major >= WITH_UNLOGGED_SEQUENCES && major < WITH_UNLOGGED_SEQUENCES) ||
+           (tools_major >= WITH_TRANSACTION_TIMEOUT && major < WITH_TRANSACTION_TIMEOUT) ||
            (tools_major >= WITH_NOT_NULL_APART && major < WITH_NOT_NULL_APART);
+}
+
+/* Sequences are as unlogged as their tables since 15. */
+static bool adapt(const char *query, int version, struct buf *adapted)
+{
+    static const char unlogged[] = "CREATE UNLOGGED SEQUENCE ";
+    size_t len = strlen(unlogged);
+    if (version < WITH_UNLOGGED_SEQUENCES * 10000 && strncmp(query, unlogged, len) == 0) {
+        buf_fmt(adapted, "CREATE SEQUENCE %s", query + len);
+        return true;
+    }
+    return version < WITH_NOT_NULL_APART * 10000 && not_null_adapt(query, adapted);
 }
 
 static void *session_main(void *arg)
@@ -131,7 +145,7 @@ bool front_open(const struct schema_job *job, int target_version, struct front *
                    .extra_options = front->options,
                    .stop = front->ending},
         .withheld = target_version < WITH_TRANSACTION_TIMEOUT * 10000 ? withheld : NULL,
-        .adapt = not_null_adapt,
+        .adapt = adapt,
     };
     (void)pthread_mutex_init(&front->lock, NULL);
     if (!listen_at(front, err))

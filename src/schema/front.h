@@ -1,7 +1,8 @@
 /* A place on this machine where pg_restore finds the target, when it is too new to go there itself:
- * from 17 on it begins each session with a setting that older servers refuse, and dumps of 18 have
- * NOT NULLs that older servers cannot read (not_null.h). Everything else that it sends is passed on
- * as it is, so that its lists, jobs, transactions and errors are its own.
+ * from 17 on it begins each session with a setting that older servers refuse; dumps of 18 have NOT
+ * NULLs that older servers cannot read (not_null.h), those of 15 unlogged sequences. Everything
+ * else that it sends is passed on as it is, so that its lists, jobs, transactions and errors are
+ * its own.
  *
  * A front is a socket in the job's work directory, which only our user may enter, and threads that
  * serve it, a session of the target for each of pg_restore's. */

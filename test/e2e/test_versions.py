@@ -160,6 +160,17 @@ def test_not_null_by_name(pipe):
 
 
 @pytest.mark.matrix
+def test_sequences_of_unlogged_tables(pipe):
+    """They are unlogged, too, since 15."""
+    pipe.source.sql("CREATE UNLOGGED TABLE u (id serial PRIMARY KEY, i int GENERATED ALWAYS AS IDENTITY);"
+                    "INSERT INTO u DEFAULT VALUES; INSERT INTO u DEFAULT VALUES")
+    pipe.copy()
+    pipe.is_verified(schema=True)
+    assert schema_differences(pipe.source, pipe.target) == []
+    assert pipe.target.sql("INSERT INTO u DEFAULT VALUES RETURNING id, i") == [(3, 3)]
+
+
+@pytest.mark.matrix
 def test_not_null_of_columns_that_are_only_inherited(pipe):
     """18 has constraints of their own for them, which older targets cannot read."""
     pipe.source.sql("""CREATE TABLE a (id int PRIMARY KEY, v text, "w," int);

@@ -104,8 +104,13 @@ NAME = r'("(?:[^"]|"")+"|\w+)'
 NOT_NULL = re.compile(rf"^    (?:CONSTRAINT {NAME} )?NOT NULL {NAME},?\n", re.M)
 
 
-def for_older(text):
-    """What pg_dump 18 writes, with NOT NULL of columns that are only inherited as 17 reads it."""
+def for_older(text, major):
+    """What pg_dump writes, with NOT NULL of columns that are only inherited as 17 reads it, and the
+    sequences of unlogged tables as 14 has them."""
+    if major < 15:
+        text = re.sub(r"^CREATE UNLOGGED SEQUENCE", "CREATE SEQUENCE", text, flags=re.M)
+    if major >= 18:
+        return text
     def adapt(match):
         body = match[3] + "\n"
         alters = [f"\nALTER TABLE ONLY {match[2]} ALTER {column} SET NOT NULL;"
@@ -125,8 +130,8 @@ def reference_text(source, target):
     scratch = target.cluster.create_database(f"{target.name}_reference")
     try:
         subprocess.run([BIN / "psql", "-q", scratch.url("postgres")], check=True,
-                       input=for_older(dump(source, source.cluster.bin)), capture_output=True,
-                       text=True)
+                       input=for_older(dump(source, source.cluster.bin), target.cluster.major),
+                       capture_output=True, text=True)
         return schema_text(scratch)
     finally:
         target.cluster.drop_database(scratch.name)
