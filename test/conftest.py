@@ -9,6 +9,7 @@ import pytest
 
 from harness import proofs
 from harness.cluster import MAJORS, Cluster, is_alive, programs
+from harness.network import Network
 from harness.program import PROGRAM, Pipeline
 from harness.roles import OWNER
 
@@ -171,4 +172,20 @@ def rough(rough_clusters, pipelines):
 @pytest.fixture
 def own(own_clusters, pipelines):
     """A pipeline on clusters of its own."""
+    return pipelines(own_clusters)
+
+
+@pytest.fixture
+def network():
+    """Wires between the program and its servers that can be cut."""
+    made = Network()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def wired(own_clusters, pipelines, network):
+    """A pipeline whose program reaches its servers by wires."""
+    for cluster in own_clusters:
+        network.attach(cluster)
     return pipelines(own_clusters)

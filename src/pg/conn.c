@@ -166,6 +166,11 @@ bool conn_wait(struct conn *conn, int timeout_ms, int extra_fd, struct err *err)
     return PQconsumeInput(conn->pg) || conn_fail(conn, NULL, err);
 }
 
+bool conn_look(struct conn *conn, struct err *err)
+{
+    return conn_wait(conn, 0, -1, err);
+}
+
 bool conn_flush(struct conn *conn, struct err *err)
 {
     int unsent = 0;

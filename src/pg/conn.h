@@ -77,6 +77,10 @@ bool conn_is_raw(const struct conn *conn);
  * character that the other lacks. */
 bool conn_refused_encoding(const struct err *err);
 
+/* Takes in what has arrived on a connection that is not in use, without waiting. False: it is lost,
+ * or was interrupted. */
+bool conn_look(struct conn *conn, struct err *err);
+
 int conn_version(const struct conn *conn); /* 150020 */
 int conn_backend_pid(const struct conn *conn);
 bool conn_is_lost(const struct conn *conn);

@@ -43,11 +43,11 @@ bool engine_connect(struct engine *engine, bool is_source, const char *role, str
         .url = is_source ? engine->settings->source : engine->settings->target,
         .what = is_source ? "source" : "target",
         .application_name = name,
-        /* What we change on the source must not wait for a standby that is not there; and rows
+        /* What we change must not wait for a standby that is not there; and rows of the source
          * come in their order on disk. */
         .extra_options = is_source ? "-c synchronous_commit=local "
                                      "-c max_parallel_workers_per_gather=0"
-                                   : NULL,
+                                   : "-c synchronous_commit=local",
         .is_raw = !is_source && engine->is_raw,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
@@ -153,7 +153,6 @@ bool engine_lock(struct engine *engine, struct err *err)
     AUTO(keeper_holder_release) struct keeper_holder former = engine->holder;
     engine->holder = (struct keeper_holder){0};
     if (engine_connect(engine, false, "keeper", &engine->keeper, err) &&
-        conn_exec(engine->keeper, "SET synchronous_commit = local", err) &&
         take_lock(engine, &former, err))
         return end_orphans(engine, err);
     if (!engine->holder.pid) { /* the next try has to know it still */

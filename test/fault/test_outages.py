@@ -9,8 +9,7 @@ import pytest
 from harness.copies import finished, is_in_the_middle, records
 from harness.data import make_mill, mill_step
 from harness.load import load
-from harness.network import Network
-from harness.program import ENDED, flags
+from harness.program import ENDED
 from harness.slices import LONG
 from harness.wait import wait_until
 
@@ -86,27 +85,6 @@ def test_eight_copiers_lose_their_sessions_at_once(pipe, side):
     goes_on(pipe, engine, before)
 
 
-@pytest.fixture
-def network():
-    made = Network()
-    yield made
-    made.remove()
-
-
-@pytest.fixture
-def wired(own_clusters, pipelines, network):
-    """A pipeline whose program reaches its servers by wires that can be cut."""
-    for cluster in own_clusters:
-        network.attach(cluster)
-    return pipelines(own_clusters)
-
-
-def start(pipe, network, command="run", **settings):
-    urls = {"source": network.url(pipe.source), "target": network.url(pipe.target)}
-    more = {"slot": pipe.slot, "idle_position_interval": "100ms"} if command == "run" else {}
-    return pipe.process(command, *flags({**urls, **more, **settings}), within=network.within)
-
-
 def lose_network(pipe, network, engine, side, seconds=0):
     """Cuts the wire until the program has noticed and tried in vain, at least for so long."""
     tries = engine.stderr.count("trying again")
@@ -125,7 +103,7 @@ def test_a_network_is_lost_in_mid_copy(wired, network, side):
     pipe = wired
     make_data(pipe.source)
     with load(pipe.source, mill_step) as running:
-        engine = start(pipe, network, **SLOW, **SOON)
+        engine = network.start(pipe, **SLOW, **SOON)
         before = wait_for_the_middle(pipe, engine)
         moment = lose_network(pipe, network, engine, side)
         running.wait_steps(20)
@@ -144,7 +122,7 @@ def test_a_snapshot_outlives_a_lost_network(wired, network, side):
     """It has no stream to go on by: all starts again."""
     pipe = wired
     make_data(pipe.source)
-    engine = start(pipe, network, "snapshot", **SLOW, **SOON)
+    engine = network.start(pipe, "snapshot", **SLOW, **SOON)
     keeper = "SELECT count(*) FROM trunkline_snapshot.parts"
     there = "SELECT to_regclass('trunkline_snapshot.parts')"
     wait_until(lambda: pipe.target.admin_one(there) and pipe.target.admin_one(keeper) > 5,
@@ -163,7 +141,7 @@ def test_a_network_is_lost_for_ten_minutes(wired, network, side):
     pipe = wired
     make_data(pipe.source)
     with load(pipe.source, mill_step) as running:
-        engine = start(pipe, network, **SLOW)
+        engine = network.start(pipe, **SLOW)
         before = wait_for_the_middle(pipe, engine)
         lose_network(pipe, network, engine, side, 600)
         running.wait_steps(20)

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from harness.program import flags
+
 NOBODY = "02:00:00:00:00:01"  # a hardware address that no interface has
 
 
@@ -19,9 +21,10 @@ def refuse_without_rights():
     """These tests make network namespaces, which takes root's CAP_NET_ADMIN and iproute2."""
     if os.geteuid() != 0 or not shutil.which("ip"):
         pytest.skip("needs root, and ip from the package iproute2")
+    probe = f"tl{random.SystemRandom().randrange(16 ** 8):08x}"
     try:
-        ip("netns", "add", "trunkline-probe")
-        ip("netns", "del", "trunkline-probe")
+        ip("netns", "add", probe)
+        ip("netns", "del", probe)
     except subprocess.CalledProcessError as failure:
         pytest.skip(f"may not make network namespaces: {failure.stderr.strip()}")
 
@@ -77,6 +80,12 @@ class Network:
     def url(self, database):
         wire = self.wires[database.cluster.side]
         return database.url().replace("127.0.0.1", wire.addresses[0])
+
+    def start(self, pipe, command="run", **settings):
+        """The program behind the wires."""
+        urls = {"source": self.url(pipe.source), "target": self.url(pipe.target)}
+        more = ({"slot": pipe.slot, "idle_position_interval": "100ms"} if command == "run" else {})
+        return pipe.process(command, *flags({**urls, **more, **settings}), within=self.within)
 
     def remove(self):
         for wire in self.wires.values():

@@ -323,6 +323,9 @@ bool postgres_flushed(struct target *target, int timeout_ms, struct position *re
 {
     struct postgres *pg = postgres_of(target);
     int64_t until = clock_ms() + timeout_ms;
+    /* Nothing else may be said for hours: a target that has gone is noticed here. */
+    if (!conn_look(pg->conn, err))
+        return false;
     for (;;) {
         if (pg->unflushed_count && !pg->is_open && !ask_flushed(pg, err))
             return false;
