@@ -1,5 +1,9 @@
 /* Reading facts through cursors: see schema_facts.h. Invariant: both sides are sorted by class,
- * identity and property, bytewise as we get them; that is how they are matched. */
+ * identity and property, bytewise as we get them; that is how they are matched.
+ *
+ * To read a sequence takes a lock, to the end of the transaction: of sequences that somebody alters
+ * in another order, waiting, we would meet him in a deadlock. So all are read in a transaction of
+ * their own, which gives up before anybody looks for deadlocks, and comes again. */
 #include "verify/schema_facts.h"
 
 #include <stdlib.h>
@@ -11,7 +15,7 @@
 #include "schema/array.h"
 #include "verify/schema_sql.h"
 
-enum { FETCH_ROWS = 500 };
+enum { FETCH_ROWS = 500, AGAIN_MS = 100, TRIES = 5 };
 
 bool fact_has(const struct fact *fact, enum fact_flag flag)
 {
@@ -34,6 +38,28 @@ static bool read_roles(struct conn *target, struct buf *ret_array, struct err *e
     return true;
 }
 
+/* As JSON, by OID. */
+static bool read_positions(struct conn *conn, struct stop *stop, char **ret_positions,
+                           struct err *err)
+{
+    static const char sql[] =
+        "SELECT coalesce(jsonb_object_agg(oid, last) FILTER (WHERE last IS NOT NULL), '{}') FROM"
+        " (SELECT oid, pg_sequence_last_value(oid) AS last FROM pg_class WHERE relkind = 'S'"
+        " AND relpersistence <> 't' AND CASE WHEN relkind = 'S'"
+        " THEN has_sequence_privilege(oid, 'SELECT, USAGE') END) s";
+    if (!conn_exec(conn, "SET lock_timeout = '20ms'", err))
+        return false;
+    for (int tries = 1; !conn_text(conn, sql, ret_positions, err);) {
+        bool is_locked = strcmp(err->sqlstate, "55P03") == 0;
+        if (!is_locked && (tries++ == TRIES || !pair_is_altered(err))) /* dropped meanwhile */
+            return err_wrap(err, "could not read the sequences");
+        *err = (struct err){0};
+        if (stop_wait(stop, AGAIN_MS))
+            return err_set(err, ERR_STOP, "interrupted");
+    }
+    return conn_exec(conn, "RESET lock_timeout", err);
+}
+
 bool fact_stream_begin(struct pair *pair, const char *keeper, struct err *err)
 {
     AUTO(buf_release) struct buf roles = BUF_INIT;
@@ -44,12 +70,15 @@ bool fact_stream_begin(struct pair *pair, const char *keeper, struct err *err)
     const char *array = array_end(&roles);
     for (int side = 0; side < SIDES; side++) {
         struct conn *conn = pair->conns[side];
+        AUTO(str_free) char *positions = NULL;
         /* Not read only: the target prints views of other versions, see retell(). */
-        if (!conn_exec(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ", err) ||
+        if (!read_positions(conn, pair->stop, &positions, err) ||
+            !conn_exec(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ", err) ||
             !conn_execf(conn, err,
                         "SET LOCAL quote_all_identifiers = on; SET LOCAL trunkline.keeper = %L;"
-                        "SET LOCAL trunkline.roles = %L; SET LOCAL trunkline.common = %d",
-                        keeper, array, older))
+                        "SET LOCAL trunkline.roles = %L; SET LOCAL trunkline.common = %d;"
+                        "SET LOCAL trunkline.positions = %L",
+                        keeper, array, older, positions))
             return false;
     }
     return true;

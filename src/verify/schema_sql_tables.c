@@ -39,8 +39,8 @@ const char schema_sequences_sql[] =
     " UNION ALL SELECT 'sequences', name, 'position', last::text,"
     " format('SELECT pg_catalog.setval(%L, %s)', name, last), NULL,"
     " key, 170, 0, CASE WHEN seqincrement < 0 THEN 'sd' ELSE 's' END, NULL FROM seq"
-    " CROSS JOIN LATERAL (SELECT CASE WHEN has_sequence_privilege(seq.oid, 'SELECT, USAGE')"
-    " THEN pg_sequence_last_value(seq.oid) END) p(last) WHERE last IS NOT NULL";
+    " JOIN (SELECT * FROM jsonb_each_text(current_setting('trunkline.positions')::jsonb)"
+    " OFFSET 0) p(sequence, last) ON p.sequence::oid = seq.oid";
 
 /* Tables. */
 const char schema_tables_sql[] =

@@ -1,9 +1,10 @@
 """Sequences: kept in step while the stream is followed, exact at the end, never backwards."""
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.program import metrics
+from harness.program import FAILED, metrics
 from harness.wait import wait_until
 
 KINDS = """
@@ -188,6 +189,25 @@ def test_who_changes_two_sequences_meets_no_deadlock(pipe):
         session.execute("ALTER SEQUENCE a RESTART 7; SELECT nextval('a'), nextval('b'); COMMIT")
     engine.ends(0)
     assert state(pipe.target, "a") == (7, True) and state(pipe.target, "b") == (5, True)
+
+
+def test_who_changes_many_sequences_meets_no_deadlock_with_verify(pipe):
+    """Whatever order it reads them in, b is hardly the first."""
+    others = [f"s{i}" for i in range(8)]
+    names = others[:4] + ["b"] + others[4:]
+    pipe.source.sql(";".join(f"CREATE SEQUENCE {name}" for name in names)
+                    + "; CREATE TABLE t (id int PRIMARY KEY)")
+    pipe.copy()
+    with pipe.source.connect() as session, ThreadPoolExecutor() as threads:
+        session.execute("SELECT nextval(s) FROM unnest(%s::text[]) s", [names])
+        session.execute("BEGIN; ALTER SEQUENCE b RESTART 5")
+        ended = threads.submit(pipe.verify, schema_only=True)
+        until = time.monotonic() + 3
+        wait_until(lambda: pipe.source.admin(WAITS) or time.monotonic() > until, "it waits, or tries")
+        session.execute(";".join(f"ALTER SEQUENCE {name} RESTART 7" for name in others))
+        session.execute("SELECT nextval('b'); COMMIT")
+        said = ended.result()
+    assert said.code == FAILED and "setval('\"public\".\"b\"', 5)" in said.stdout, said.stderr
 
 
 @pytest.mark.long
