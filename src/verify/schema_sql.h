@@ -13,9 +13,10 @@
  *
  * (class, identity, property) is unique. They mean the same on 14 to 18: settings of the session
  * (trunkline.roles: the target's roles; trunkline.common: the older server's version;
- * trunkline.keeper; trunkline.positions: of the sequences that were used and may be read; quote_all_identifiers, since keywords differ) are made by fact_stream_begin(),
- * and the search path is empty. Catalogs are named by their fixed OIDs: 1247 pg_type, 1255 pg_proc,
- * 1259 pg_class, 2604 pg_attrdef, 2606 pg_constraint, 2615 pg_namespace, 2618 pg_rewrite, 2620
+ * trunkline.keeper; trunkline.positions: of the sequences that were used and may be read;
+ * quote_all_identifiers, since keywords differ) are made by fact_stream_begin(), and the search
+ * path is empty. Catalogs are named by their fixed OIDs: 1247 pg_type, 1255 pg_proc, 1259
+ * pg_class, 2604 pg_attrdef, 2606 pg_constraint, 2615 pg_namespace, 2618 pg_rewrite, 2620
  * pg_trigger, 3079 pg_extension, 3256 pg_policy, 3381 pg_statistic_ext. */
 #pragma once
 
