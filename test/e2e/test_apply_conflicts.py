@@ -1,0 +1,124 @@
+"""Rows of the target that stand in a large group's way: one row among thousands is named, or is dealt
+with by the policy, and it alone."""
+import collections
+
+import pytest
+
+from harness.apply import LARGE_GROUPS, apply_waiting
+from harness.program import FAILED
+from harness.slices import LONG
+
+Kind = collections.namedtuple("Kind", "make upset changes named mend update nothing")
+"""upset: on the target, behind the program's back. changes: on the source, each a transaction; the row
+named is the first in their order. mend: makes the target what it was. update, nothing: what the two
+policies count, None where they stop as `error` does."""
+ROWS = 2000
+TABLE = f"; INSERT INTO {{0}} SELECT g, 0, 'v' FROM generate_series(1, {ROWS}) g"
+# In order is what test_conflicts.py shows, with few rows.
+FEW_MODES = pytest.mark.parametrize("mode", ["sets", pytest.param("ordered", marks=LONG)])
+THREE = "CREATE TABLE {0} (id int PRIMARY KEY, n int, v text)" + TABLE
+LATER, SOONER = " WHERE id > 1000", " WHERE id <= 1000"
+
+KINDS = {
+    "update_gone": Kind(
+        THREE, "DELETE FROM {0} WHERE id IN (77, 1234)",
+        ["UPDATE {0} SET n = n + 1" + LATER, "UPDATE {0} SET n = n + 1" + SOONER], "(id = 1234)",
+        "INSERT INTO {0} VALUES (77, 0, 'v'), (1234, 0, 'v')",
+        {"update_inserted": 2}, {"update_skipped": 2}),
+    "delete_gone": Kind(
+        THREE, "DELETE FROM {0} WHERE id IN (77, 1234)",
+        ["DELETE FROM {0}" + LATER, "DELETE FROM {0}" + SOONER], "(id = 1234)",
+        "INSERT INTO {0} VALUES (77, 0, 'v'), (1234, 0, 'v')",
+        {"delete_skipped": 2}, {"delete_skipped": 2}),
+    "insert_there": Kind(
+        THREE, "INSERT INTO {0} VALUES (2077, -1, 'theirs'), (3210, -1, 'theirs')",
+        ["INSERT INTO {0} SELECT g, 1, 'ours' FROM generate_series(3001, 4000) g",
+         "INSERT INTO {0} SELECT g, 1, 'ours' FROM generate_series(2001, 3000) g"], "(id = 3210)",
+        "DELETE FROM {0} WHERE v = 'theirs'", {"insert_overwritten": 2}, {"insert_kept": 2}),
+    "moved_onto": Kind(
+        THREE, "INSERT INTO {0} VALUES (10077, -1, 'theirs'), (11234, -1, 'theirs')",
+        ["UPDATE {0} SET id = id + 10000" + LATER, "UPDATE {0} SET id = id + 10000" + SOONER],
+        "(id = 1234)", "DELETE FROM {0} WHERE v = 'theirs'", {"update_overwritten": 2}, None),
+    "pair_gone": Kind(
+        "CREATE TABLE {0} (b text, a int, n int, PRIMARY KEY (a, b));"
+        f"INSERT INTO {{0}} SELECT 'b' || g % 7, g, 0 FROM generate_series(1, {ROWS}) g",
+        "DELETE FROM {0} WHERE a = 1234", ["UPDATE {0} SET n = a"], "(b = 'b2', a = 1234)",
+        "INSERT INTO {0} VALUES ('b2', 1234, 0)", {"update_inserted": 1}, {"update_skipped": 1}),
+    "image_gone": Kind(
+        "CREATE TABLE {0} (a int, b text); ALTER TABLE {0} REPLICA IDENTITY FULL;"
+        f"INSERT INTO {{0}} SELECT g, 'b' FROM generate_series(1, {ROWS // 4}) g",
+        "DELETE FROM {0} WHERE a = 123", ["UPDATE {0} SET b = 'c'"], "",
+        "INSERT INTO {0} VALUES (123, 'b')", {"update_inserted": 1}, {"update_skipped": 1}),
+    "beside": Kind(
+        "CREATE TABLE {0} (id int PRIMARY KEY, u int UNIQUE, v text);"
+        f"INSERT INTO {{0}} SELECT g, g, 'v' FROM generate_series(1, {ROWS}) g",
+        "INSERT INTO {0} VALUES (99999, 3210, 'theirs')",
+        ["INSERT INTO {0} SELECT g, g, 'ours' FROM generate_series(2001, 4000) g"], "(id = 3210)",
+        "DELETE FROM {0} WHERE v = 'theirs'", None, {"insert_kept": 1}),
+    "beside_updated": Kind(
+        "CREATE TABLE {0} (id int PRIMARY KEY, u int UNIQUE, v text);"
+        f"INSERT INTO {{0}} SELECT g, g, 'v' FROM generate_series(1, {ROWS}) g",
+        "INSERT INTO {0} VALUES (99999, -1234, 'theirs')", ["UPDATE {0} SET u = -u"], "(id = 1234)",
+        "DELETE FROM {0} WHERE v = 'theirs'", None, None),
+    "refused": Kind(
+        THREE, "ALTER TABLE {0} ADD CONSTRAINT fits CHECK (n <> -1234) NOT VALID",
+        ["UPDATE {0} SET n = -id"], "(id = 1234)", "ALTER TABLE {0} DROP CONSTRAINT fits", None, None),
+    "refused_insert": Kind(
+        THREE, "ALTER TABLE {0} ADD CONSTRAINT fits CHECK (id <> 3210) NOT VALID",
+        ["INSERT INTO {0} SELECT g, 1, 'ours' FROM generate_series(2001, 4000) g"], "(id = 3210)",
+        "ALTER TABLE {0} DROP CONSTRAINT fits", None, None),
+}
+
+
+def content(database, table):
+    return collections.Counter(database.sql(f"SELECT * FROM {table}"))
+
+
+def make_upset_and_change(pipe, kinds):
+    pipe.source.sql(";".join(kind.make.format(name) for name, kind in kinds.items()))
+    pipe.copy()
+    for name, kind in kinds.items():
+        pipe.target.sql(kind.upset.format(name))
+        for change in kind.changes:
+            pipe.source.sql(change.format(name))
+
+
+@FEW_MODES
+def test_the_one_row_is_named(pipe, mode):
+    """Each table in turn has a row in the way; those before it in the same group are mended."""
+    make_upset_and_change(pipe, KINDS)
+    settings = {**LARGE_GROUPS, "apply_mode": mode}
+    for name, kind in KINDS.items():
+        before = content(pipe.target, name)
+        stopped = pipe.run(**settings)
+        said = stopped.stderr.splitlines()[-1]
+        assert stopped.code == FAILED and f"public.{name} {kind.named}".strip() in said, stopped.stderr
+        assert not any(f"public.{other} " in said for other in KINDS if other != name)
+        assert content(pipe.target, name) == before
+        pipe.target.sql(kind.mend.format(name))
+    apply_waiting(pipe, **settings)
+    pipe.is_equal()
+
+
+@FEW_MODES
+@pytest.mark.parametrize("policy", ["update", "nothing"])
+def test_the_policy_decides_for_the_one_row(pipe, mode, policy):
+    kinds = {name: kind for name, kind in KINDS.items() if getattr(kind, policy)}
+    make_upset_and_change(pipe, kinds)
+    before = {name: content(pipe.target, name) for name in kinds}
+    counted = apply_waiting(pipe, **LARGE_GROUPS, apply_mode=mode, on_conflict_action=policy)
+    expected = collections.Counter()
+    for kind in kinds.values():
+        expected.update(getattr(kind, policy))
+    found = {name[len("trunkline_conflicts_total{kind="):-1]: value for name, value in counted.items()
+             if name.startswith("trunkline_conflicts") and value}
+    assert found == expected
+    if policy == "update":
+        pipe.is_equal()
+        return
+    for name in kinds:
+        there = content(pipe.target, name)
+        missing, extra = content(pipe.source, name) - there, there - content(pipe.source, name)
+        conflicts = sum(getattr(kinds[name], policy).values())
+        assert extra == collections.Counter(row for row in before[name] if "theirs" in row)
+        assert missing.total() == (0 if name == "delete_gone" else conflicts), name
