@@ -1,35 +1,341 @@
-"""Transactions that the source sends before they end: kept, spilled, replayed whole or dropped."""
+"""Transactions that the source sends before they end: kept, replayed whole or dropped, never a part."""
+import contextlib
+import os
+import re
+import signal
+import subprocess
+
 import pytest
 
-from harness.program import metrics
 from harness.cluster import free_port
+from harness.program import lsn, metrics
 from harness.wait import wait_until
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text)"
-SMALL = {"logical_decoding_work_mem": "64kB"}
+# What the source sends before the end; and what an engine keeps in files is all but 256 KiB.
+SENT = {"logical_decoding_work_mem": "64kB"}
+SPILLED = {**SENT, "spill_memory": "0"}
+FILL = "INSERT INTO {} SELECT g, repeat(md5(g::text), 4) FROM generate_series({}, {}) g"
+LONG = pytest.mark.long
 
 
-def insert(session, low, high, table="t"):
-    session.execute(f"INSERT INTO {table} SELECT g, 'value ' || g FROM generate_series(%s::int, %s) g",
-                    (low, high))
+def fill(low, high, table="t"):
+    return FILL.format(table, low, high)
+
+
+class Counters:
+    """The engine's, on a port of their own."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.setting = {"listen": f"127.0.0.1:{self.port}"}
+
+    def __getitem__(self, name):
+        return metrics(self.port)[f"trunkline_{name}_total"]
+
+    def wait_streamed(self, count=1):
+        wait_until(lambda: self["streamed_transactions"] >= count, "the source streams")
+
+
+@pytest.fixture
+def counters():
+    return Counters()
+
+
+@contextlib.contextmanager
+def transaction(pipe):
+    """An open transaction of the source; committed in the end."""
+    with pipe.source.connect(autocommit=False) as session:
+        yield session
+        session.commit()
+
+
+def peak_kib(engine):
+    with open(f"/proc/{engine.pid}/status", encoding="ascii") as status:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1])
 
 
 @pytest.mark.matrix
-def test_two_interleaved_transactions_larger_than_the_sources_memory(pipe):
+def test_two_interleaved_transactions_larger_than_the_sources_memory(pipe, counters):
     pipe.source.sql(TABLE)
-    port = free_port()
-    engine = pipe.follow(**SMALL, listen=f"127.0.0.1:{port}")
+    engine = pipe.follow(**SPILLED, **counters.setting)
     with pipe.source.connect(autocommit=False) as one, pipe.source.connect(autocommit=False) as two:
-        for number in range(10):
-            insert(one, number * 2000 + 1, number * 2000 + 1000)
-            insert(two, number * 2000 + 1001, number * 2000 + 2000)
+        for low in range(1, 20000, 2000):
+            one.execute(fill(low, low + 999))
+            two.execute(fill(low + 1000, low + 1999))
         pipe.source.sql("INSERT INTO t VALUES (0, 'between')")
         two.execute("UPDATE t SET v = 'two' WHERE id % 3 = 0")
         two.commit()
         one.execute("DELETE FROM t WHERE id % 7 = 0 AND v <> 'two'")
         one.commit()
     pipe.catch_up(engine)
-    assert metrics(port)["trunkline_streamed_transactions_total"] == 2
+    assert counters["streamed_transactions"] == 2
+    assert counters["spilled_bytes"] > 2000000
     pipe.is_equal()
     engine.stop()
     pipe.is_verified()
+
+
+def test_nothing_is_streamed_unless_asked_for(pipe, counters):
+    pipe.source.sql(TABLE)
+    for environment in ({"TRUNKLINE_STREAMING": "false", **SENT},
+                        {"TRUNKLINE_LOGICAL_DECODING_WORK_MEM": "64MB"}):
+        chosen = {name: value for name, value in environment.items() if name.islower()}
+        engine = pipe.follow(environment=environment, **chosen, **counters.setting)
+        pipe.source.sql(fill(1, 5000))
+        pipe.source.sql("DELETE FROM t WHERE id % 2 = 0")
+        pipe.catch_up(engine)
+        assert counters["streamed_transactions"] == 0
+        pipe.is_equal()
+        engine.stop()
+        pipe.source.sql("DELETE FROM t")
+
+
+# Each within one transaction that is streamed. The target has the column `more` beforehand.
+ALTER = "ALTER TABLE t ADD more int; UPDATE t SET more = id WHERE id % 5 = 0"
+CASES = {
+    "subtransactions rolled back": [
+        fill(1, 2000), "SAVEPOINT a", fill(2001, 4000), "SAVEPOINT b", fill(4001, 5000),
+        "UPDATE t SET v = 'no' WHERE id < 3000", "ROLLBACK TO b", fill(5001, 6000),
+        "ROLLBACK TO a", fill(6001, 7000), "RELEASE a"],
+    "subtransactions released, then rolled back": [
+        fill(1, 1000), "SAVEPOINT a", "SAVEPOINT b", fill(2001, 4000), "RELEASE b",
+        "SAVEPOINT c", fill(4001, 6000), "RELEASE c", "ROLLBACK TO a", fill(1001, 5000)],
+    "all in subtransactions": [
+        "SAVEPOINT a", fill(1, 2000), "RELEASE a", "SAVEPOINT b", fill(2001, 4000), "RELEASE b"],
+    "a table that a rolled back subtransaction used first": [
+        fill(1, 2000), "SAVEPOINT a", fill(1, 3000, "other"), "ROLLBACK TO a",
+        fill(2001, 4000), fill(10, 3000, "other")],
+    "truncated": [fill(1, 3000), "TRUNCATE t, other", fill(2000, 5000), fill(1, 10, "other")],
+    "truncated in a subtransaction that was rolled back": [
+        fill(1, 3000), "SAVEPOINT a", "TRUNCATE t", fill(1, 3000), "ROLLBACK TO a",
+        fill(3001, 5000)],
+    "rolled back": [fill(1, 3000), "SAVEPOINT a", fill(3001, 5000), "ROLLBACK"],
+    "prepared": [fill(1, 3000), "PREPARE TRANSACTION 'streamed'", "COMMIT PREPARED 'streamed'"],
+    "prepared and rolled back": [
+        fill(1, 3000), "PREPARE TRANSACTION 'streamed'", "ROLLBACK PREPARED 'streamed'"],
+    "an altered table, rolled back": [
+        fill(1, 3000), "SAVEPOINT a", ALTER, "ROLLBACK TO a", fill(3001, 6000)],
+    "an altered table": [fill(1, 3000), ALTER, "INSERT INTO t SELECT g, 'new', g"
+                         " FROM generate_series(3001, 6000) g", "DELETE FROM t WHERE id < 100"],
+}
+
+
+@pytest.mark.matrix
+def test_what_happens_inside(pipe, counters):
+    """Among other transactions, and each followed by one that is not streamed."""
+    pipe.source.sql(TABLE + "; CREATE TABLE other (id int PRIMARY KEY, v text);"
+                    "CREATE TABLE short (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at int)")
+    engine = pipe.follow(**SPILLED, **counters.setting)
+    pipe.target.sql("ALTER TABLE t ADD more int")
+    for name, statements in CASES.items():
+        before = counters["streamed_transactions"]
+        with pipe.source.connect() as session:
+            for number, statement in enumerate(["BEGIN", *statements, "COMMIT"]):
+                session.execute(statement)
+                pipe.source.sql("INSERT INTO short (at) VALUES (%s)", number)
+        pipe.source.sql("INSERT INTO t (id, v) VALUES (-1, 'after')")
+        pipe.catch_up(engine)
+        assert counters["streamed_transactions"] == before + 1, name
+        for table, columns in (("t", "*" if name == "an altered table" else "id, v"),
+                               ("other", "*"), ("short", "*")):
+            query = f"SELECT {columns} FROM {table} ORDER BY id"
+            assert pipe.source.sql(query) == pipe.target.sql(query), name
+        assert pipe.target.one("SELECT count(*) FROM short") == len(statements) + 2
+        pipe.source.sql("TRUNCATE t, other, short")
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+
+
+@pytest.mark.parametrize("count", [10000, pytest.param(100000, marks=LONG)])
+@pytest.mark.timeout(900)
+def test_many_savepoints(pipe, counters, count):
+    """Two of three are rolled back, each at a time when parts of it were sent before."""
+    pipe.source.sql(TABLE)
+    engine = pipe.follow(**SENT, **counters.setting)
+    pipe.source.sql(f"""DO $$ BEGIN FOR i IN 1..{count} LOOP BEGIN
+        INSERT INTO t VALUES (i, repeat('s', 100)), (-i, 'pair');
+        IF i % 3 <> 0 THEN RAISE EXCEPTION 'back'; END IF;
+        EXCEPTION WHEN raise_exception THEN NULL; END; END LOOP; END $$""")
+    pipe.catch_up(engine, timeout=600)
+    assert counters["streamed_transactions"] == 1
+    assert pipe.target.sql("SELECT count(*), sum(id % 3) FROM t") == [(count // 3 * 2, 0)]
+    pipe.is_equal()
+    engine.stop()
+
+
+@pytest.mark.parametrize("count", [100000, pytest.param(1000000, marks=LONG)])
+@pytest.mark.timeout(900)
+def test_a_large_transaction_that_is_rolled_back(pipe, counters, tmp_path, count):
+    pipe.source.sql(TABLE)
+    pipe.source.sql("INSERT INTO t VALUES (0, 'before')")
+    engine = pipe.follow(**SENT, spill_memory="4MB", spill_dir=tmp_path, **counters.setting)
+    with transaction(pipe) as session:
+        session.execute(fill(1, count))
+        session.rollback()
+    pipe.catch_up(engine, timeout=600)
+    assert counters["streamed_transactions"] == 1
+    assert counters["spilled_bytes"] > count * 100 - 5000000
+    assert pipe.target.sql("SELECT id FROM t") == [(0,)]
+    assert peak_kib(engine) < 128 * 1024
+    assert not open_files(engine, tmp_path)
+    engine.stop()
+
+
+def open_files(engine, directory):
+    """Files in the directory that the engine holds open; they have no name."""
+    found = []
+    for number in os.listdir(f"/proc/{engine.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            name = os.readlink(f"/proc/{engine.pid}/fd/{number}")
+            if name.startswith(str(directory)) and name.endswith("(deleted)"):
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("count", [300000, pytest.param(5000000, marks=LONG)])
+@pytest.mark.timeout(1800)
+def test_memory_is_bounded_whatever_the_size(pipe, counters, count):
+    pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, a int, b text)")
+    engine = pipe.follow(logical_decoding_work_mem="1MB", **counters.setting)
+    pipe.source.sql(f"INSERT INTO t SELECT g, g, repeat('v', 100) FROM generate_series(1, {count}) g")
+    pipe.catch_up(engine, timeout=1500)
+    assert counters["streamed_transactions"] == 1
+    assert counters["spilled_bytes"] > count * 50
+    print(f"{peak_kib(engine) // 1024} MiB")
+    assert peak_kib(engine) < 128 * 1024
+    pipe.is_equal()
+    engine.stop()
+
+
+@pytest.mark.parametrize("point", ["spill.write=kill@3", "stream.replay=kill@2"])
+def test_killed_with_a_file(pipe, counters, tmp_path, point):
+    """Nothing of it is left, and the transaction comes again, whole."""
+    pipe.source.sql(TABLE)
+    pipe.follow().stop()
+    directory = tmp_path / "spill"
+    directory.mkdir()
+    engine = pipe.start(fault=point, spill_dir=directory, **SPILLED, **counters.setting)
+    with transaction(pipe) as session:
+        session.execute(fill(1, 10000))
+        session.execute("DELETE FROM t WHERE id % 3 = 0")
+    engine.ends(-signal.SIGKILL)
+    assert list(directory.iterdir()) == []
+    assert pipe.target.one("SELECT count(*) FROM t") == 0
+    engine = pipe.follow(spill_dir=directory, **SPILLED)
+    pipe.is_equal()
+    assert list(directory.iterdir()) == []
+    engine.stop()
+    pipe.is_verified()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", directory], check=True)
+    yield directory
+    subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+def stands_still(pipe, engine):
+    """Says so, and the source goes on hearing from it."""
+    wait_until(lambda: engine.runs() and "until there is room" in engine.stderr, "it says so")
+    start = pipe.source.one("SELECT clock_timestamp()")
+    wait_until(lambda: pipe.source.admin(
+        "SELECT 1 FROM pg_stat_replication s JOIN pg_replication_slots r ON r.active_pid = s.pid"
+        " WHERE r.slot_name = %s AND s.reply_time > %s + interval '3 s'", pipe.slot, start),
+        "replies for three seconds")
+    assert engine.stderr.count("until there is room") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
+def test_a_full_disk_is_waited_for(pipe, small_disk):
+    pipe.source.sql(TABLE)
+    engine = pipe.follow(spill_dir=small_disk, **SPILLED)
+    with transaction(pipe) as session:
+        session.execute(fill(1, 50000))
+        session.execute("UPDATE t SET v = 'x' WHERE id % 10 = 0")
+    stands_still(pipe, engine)
+    assert str(small_disk) in engine.stderr and "spill_dir" in engine.stderr
+    assert pipe.target.one("SELECT count(*) FROM t") == 0
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    pipe.catch_up(engine)
+    assert "there is room again" in engine.stderr
+    pipe.is_equal()
+    engine.stop()
+
+
+def test_a_full_disk_does_not_keep_it_from_stopping(pipe):
+    pipe.source.sql(TABLE)
+    engine = pipe.follow(fault="spill.write=full@*", **SPILLED)
+    pipe.source.sql(fill(1, 20000))
+    stands_still(pipe, engine)
+    engine.stop()
+    pipe.follow(**SPILLED).stop()
+    pipe.is_equal()
+
+
+def test_a_directory_that_cannot_be_used_is_refused_at_the_start(pipe, tmp_path):
+    pipe.source.sql(TABLE)
+    pipe.follow().stop()
+    engine = pipe.run(spill_dir=tmp_path / "nowhere")
+    assert engine.code == 2 and "spill_dir" in engine.stderr
+
+
+@pytest.mark.matrix
+def test_an_open_transaction_holds_no_position_back(pipe, counters):
+    """And comes again, whole, after a restart from a position beyond its beginning."""
+    pipe.source.sql(TABLE + "; CREATE TABLE other (id int PRIMARY KEY)")
+    engine = pipe.follow(**SPILLED, **counters.setting)
+    with transaction(pipe) as session:
+        session.execute(fill(1, 5000))
+        sent = lsn(pipe.source.admin_one("SELECT pg_current_wal_insert_lsn()::text"))
+        pipe.source.sql("INSERT INTO other VALUES (1)")
+        counters.wait_streamed()
+        pipe.catch_up(engine)
+        assert pipe.confirmed() > sent
+        engine.stop()
+        pipe.source.sql("INSERT INTO other VALUES (2)")
+        engine = pipe.follow(**SPILLED, **counters.setting)
+        session.execute("UPDATE t SET v = 'changed' WHERE id % 2 = 0")
+        session.execute(fill(5001, 9000))
+        counters.wait_streamed()
+        pipe.catch_up(engine)
+        assert pipe.target.sql("SELECT count(*) FROM t") == [(0,)]
+        engine.kill()
+        engine = pipe.start(**SPILLED, **counters.setting)
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    assert pipe.target.one("SELECT count(*) FROM t") == 9000
+    engine.stop()
+    pipe.is_verified()
+
+
+@pytest.mark.matrix
+def test_a_transaction_that_is_older_than_the_copys_snapshot(pipe, counters, tmp_path):
+    """Its changes carry the ids of subtransactions, which the snapshot seems to see; it does not see
+    the transaction, and what counts is that."""
+    pipe.source.sql(TABLE + "; CREATE TABLE unpublished (id int)")
+    chosen = {**SPILLED, **counters.setting, "tables": "public.t"}
+    pipe.start(fault="copy.planned=kill", **chosen).ends(-signal.SIGKILL)
+    gate = tmp_path / "gate"
+    with transaction(pipe) as session:
+        session.execute("INSERT INTO unpublished VALUES (1)")
+        session.execute("SAVEPOINT a")
+        session.execute("INSERT INTO unpublished VALUES (2)")
+        for _ in range(5):
+            pipe.source.sql("INSERT INTO unpublished VALUES (3)")
+        engine = pipe.start(fault=f"snapshot.held=wait:{gate}", **chosen)
+        wait_until(lambda: engine.runs() and gate.with_name("gate.reached").exists(), "the snapshot")
+        session.execute(fill(1, 3000))
+        session.execute("RELEASE a")
+        session.execute(fill(3001, 4000))
+    gate.touch()
+    pipe.catch_up(engine)
+    assert counters["streamed_transactions"] > 0
+    pipe.is_equal(only=[("public", "t")])
+    assert pipe.target.one("SELECT count(*) FROM t") == 4000
+    engine.stop()
