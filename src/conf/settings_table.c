@@ -594,7 +594,8 @@ const struct setting settings_table[] = {
      .min = 0,
      .max = 24 * 86400000LL,
      .commands = ENGINE | COMMAND_SNAPSHOT,
-     .help = "how long to try again after a connection was lost; 0 is without end"},
+     .help = "how long to try again after a connection was lost, or the target was full, while "
+             "nothing is copied or applied; 0 is without end"},
     {.name = "tcp_user_timeout",
      .path = "connection.tcp_user_timeout",
      .type = SETTING_DURATION,

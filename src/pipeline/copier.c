@@ -270,6 +270,7 @@ static void note_part(struct engine *engine, struct tally *tally, const struct r
         tally->is_changed[table] = true;
         return;
     }
+    engine_recovered(engine);
     metrics_add(engine->metrics, METRIC_COPIED_ROWS, (uint64_t)report->rows);
     metrics_add(engine->metrics, METRIC_PARTS_DONE, 1);
     tally->rows[table] += report->rows;

@@ -524,7 +524,6 @@ static bool attempt_once(struct engine *engine, bool *ret_is_done, struct err *e
         return false;
     if (!is_good_dump)
         return true;
-    engine_recovered(engine);
     if (!restore_tables(&attempt, err))
         return false;
     if (attempt.lacks_some)
@@ -549,6 +548,8 @@ bool engine_copy(struct engine *engine, struct err *err)
         *err = (struct err){0};
         if (attempt_once(engine, &is_whole, err)) {
             is_done = is_whole;
+            if (is_done)
+                engine_recovered(engine);
             if (is_done || ++rounds < ATTEMPTS_MAX)
                 continue;
             (void)err_set(err, ERR_FATAL, "the source's schema keeps changing while it is copied");

@@ -67,7 +67,7 @@ struct engine {
     size_t restless_count;
     uint64_t until;               /* 0: for ever */
     bool has_started;             /* a lost connection is no longer the end */
-    int64_t lost_ms;              /* when the connections were lost; 0: they are not */
+    int64_t lost_ms;              /* of the first loss since there was progress; 0: none */
     int retry_ms;                 /* how long the last wait was */
     atomic_bool is_over_bound;    /* shared: the slot held more WAL than max_slot_wal */
     atomic_uint_fast64_t durable; /* shared: the position to print */
@@ -135,7 +135,8 @@ bool engine_sequences(struct engine *engine, struct err *err);
 
 /* After ERR_RETRY: waits (0.5 s doubling to 30 s) and reopens the keeper's connection, as long as
  * reconnect_timeout allows. False with the error when it does not, or on a stop. The clock runs on
- * until engine_recovered(). */
+ * until engine_recovered(): a part was copied, the applied position has moved, or all is applied.
+ */
 bool engine_reconnect(struct engine *engine, struct err *err);
 
 /* Both servers have answered: the next loss starts the clock anew. */

@@ -186,6 +186,7 @@ static bool apply(struct session *session, bool is_complete, struct err *err)
     metrics_add(engine->metrics, METRIC_APPLY_SECONDS, (uint64_t)took_us);
     if (!is_complete)
         return true;
+    engine_recovered(engine);
     metrics_add(engine->metrics, METRIC_GROUPS, 1);
     note_lag(session);
     metrics_add(engine->metrics, METRIC_TRANSACTIONS, session->transactions);
@@ -424,9 +425,17 @@ static bool look_for_attached(struct session *session, struct err *err)
     return attached_look(session->engine, &session->tables, err);
 }
 
+/* Nothing that has come is left to be applied or stored. */
+static bool is_up_to_date(const struct session *session)
+{
+    return !has_group(session) && !session->is_in_transaction &&
+           session->idle_lsn <= session->stored.lsn;
+}
+
 static bool follow_on(struct session *session, struct err *err)
 {
     struct queue *queue = stream_reader_queue(session->reader);
+    bool has_received = false;
     while (!session->is_reached) {
         void *item = NULL;
         if (stop_raised(session->engine->soft) && !session->is_started)
@@ -437,6 +446,8 @@ static bool follow_on(struct session *session, struct err *err)
         if (result == QUEUE_TIMEOUT) { /* no input waits: what is whole commits now */
             if (!when_idle(session, err))
                 return false;
+            if (has_received && is_up_to_date(session))
+                engine_recovered(session->engine);
             int64_t since = clock_us();
             result = queue_pop(queue, &item, IDLE_POP_MS);
             metrics_add(session->engine->metrics, METRIC_WAIT_SECONDS,
@@ -445,7 +456,7 @@ static bool follow_on(struct session *session, struct err *err)
         if (result == QUEUE_CLOSED)
             return err_set(err, ERR_NONE, "reader ended"); /* its own error says why */
         if (result == QUEUE_OK) {
-            engine_recovered(session->engine);
+            has_received = true;
             if (!take_batch(session, item, err) || !note_timeline(session, err))
                 return false;
         }

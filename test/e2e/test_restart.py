@@ -95,6 +95,19 @@ def test_reconnecting_ends_with_its_timeout(rough, side):
     pipe.is_verified()
 
 
+@pytest.mark.parametrize("point", ["part.rows", "group.commit"])
+def test_a_target_that_stays_full_is_no_progress(pipe, point):
+    """The servers answer each time: what is copied and applied counts."""
+    pipe.source.sql(TABLE + "; CREATE TABLE full_one (id int PRIMARY KEY); INSERT INTO full_one VALUES (1)")
+    if point == "group.commit":
+        pipe.follow().stop()
+        pipe.source.sql("INSERT INTO full_one VALUES (2)")
+    engine = pipe.start(reconnect_timeout="2s", fault=f"{point}=full@*")
+    engine.ends(FAILED, timeout=30)
+    pipe.copy()
+    pipe.is_verified()
+
+
 def test_a_signal_ends_it_while_it_reconnects(rough):
     pipe = rough
     pipe.source.sql(TABLE)
