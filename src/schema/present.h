@@ -19,6 +19,7 @@ struct present_limits {
     bool without_privileges;
     bool without_tablespaces;
     bool one_by_one; /* all tables of a transaction would be more locks than the server has */
+    bool is_serial;  /* no two entries at the same time, in any stage */
 };
 
 /* Whether the server's table of locks holds what a stage makes, if it is made at once. */

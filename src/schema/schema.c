@@ -223,7 +223,8 @@ static bool run_restore(const struct schema_job *job, int version, struct comman
 static bool restore_list(const struct schema_job *job, int version, enum schema_stage stage,
                          const struct present_limits *limits, int entries, struct err *err)
 {
-    int jobs = MIN_OF(job->jobs, entries); /* each has a session of its own, busy or not */
+    /* each has a session of its own, busy or not */
+    int jobs = limits->is_serial ? 1 : MIN_OF(job->jobs, entries);
     AUTO(command_release) struct command command = COMMAND_INIT;
     AUTO(str_free) char *dump = command_file(job, dump_name);
     AUTO(str_free) char *list = command_file(job, list_name);
@@ -362,6 +363,7 @@ static bool restore_entries(struct schema_job *job, struct conn *target, enum sc
     for (enum toc_pass pass = PASS_SCHEMAS; pass <= PASS_STATES; pass++) {
         AUTO(buf_release) struct buf list = BUF_INIT;
         toc_write_list(toc, stage, pass, &list);
+        limits.is_serial = pass == PASS_ATTACH;
         if (!restore_pass(job, conn_version(target), stage, &limits, &list, err))
             return false;
     }

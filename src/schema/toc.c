@@ -267,6 +267,8 @@ static enum toc_pass pass_of(const struct toc *toc, const struct toc_entry *entr
 {
     if (is_schema(entry) || (entry->catalog == 0 && is_schema(dep_of(toc, entry, 0))))
         return PASS_SCHEMAS;
+    if (entry->kind == TOC_INDEX_ATTACH)
+        return PASS_ATTACH;
     return entry->kind == TOC_TRIGGER && entry->is_repeatable ? PASS_STATES : PASS_MAIN;
 }
 

@@ -44,6 +44,7 @@ enum toc_kind {
 enum toc_pass {
     PASS_SCHEMAS, /* with rights: an object can be given only to who may create in its schema */
     PASS_MAIN,
+    PASS_ATTACH, /* of indexes to a parent's, one at a time: each may make parents valid */
     PASS_STATES, /* of triggers that come with a parent's: pg_dump does not say that they do */
 };
 
