@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("scenes", [
-    "catchup-simple,updates,delay,peak",
-    pytest.param("catchup-standard,inserts,deletes,copy,memory", marks=LONG)])
+    "updates,delay,peak",
+    pytest.param("catchup-simple,catchup-standard,inserts,deletes,copy,memory", marks=LONG)])
 def test_scenes_run(scenes, base_directory, tmp_path):
     environment = dict(os.environ, TMPDIR=str(base_directory),
                        TRUNKLINE_BUILD=str(PROGRAM.parent.parent))
