@@ -137,7 +137,7 @@ class Race:
         rival.start()
         self.wait_for_mark(rival)
         run = watch.stop("")
-        run.cpu_seconds += rival.cpu_seconds()
+        run.cpu["program"] += rival.cpu_seconds()
         rival.stop()
         return run
 

@@ -1,7 +1,7 @@
 """What a run of the bench measures with: its settings, its figures, contenders that take turns."""
 import statistics
 
-from place import PROGRAM
+from place import PARTS, PROGRAM
 
 MIB = 1024 * 1024
 LOAD_SECONDS = 30  # of pgbench, of a delay's measuring; half of the time for which a target is locked
@@ -19,7 +19,7 @@ class Figure:
         self.others = list(others)
         self.must = must
         self.aim = aim
-        self.cpu = None  # processor seconds: ours, the other's
+        self.cpu = None  # processor seconds, ours and the other's: medians, by the names in PARTS
 
     @property
     def value(self):
@@ -32,8 +32,8 @@ class Figure:
     def of_runs(cls, what, ours, other_name, others, must=None, aim=None):
         """Times and processor times of runs."""
         figure = cls(what, "s", seconds(ours), other_name, seconds(others), must, aim)
-        figure.cpu = [round(statistics.median(run.cpu_seconds for run in runs), 2)
-                      for runs in (ours, others)]
+        figure.cpu = [{part: round(statistics.median(run.cpu[part] for run in runs), 2)
+                       for part in PARTS} for runs in (ours, others)]
         return figure
 
     @property
@@ -65,7 +65,9 @@ class Bench:
 
     def say_run(self, number, name, run):
         when = "before " if number is None else f"round {number + 1}"
-        self.say(f"  {when}: {name:<48} {run.seconds:7.2f} s, processors {run.cpu_seconds:6.2f} s")
+        parts = ", ".join(f"{part} {run.cpu[part]:.2f}" for part in PARTS)
+        self.say(f"  {when}: {name:<48} {run.seconds:7.2f} s, processors {run.cpu_seconds:6.2f} s"
+                 f" ({parts})")
 
     def alternate(self, contenders, warm_up):
         """Each contender once a round, in turn the first; returns the runs by name. The

@@ -38,22 +38,30 @@ SETTINGS = {
 TARGET_SETTINGS = {**SETTINGS, "wal_level": "replica", "wal_retrieve_retry_interval": "10ms"}
 
 
+PARTS = ("source", "program", "target")  # who uses the processors
+
+
 class Failed(Exception):
     """A contender did not do its work: there is nothing to measure."""
 
 
 class Run:
-    """One command that has ended: its time, the processor time that it and both servers used for
-    it, its output, the peak memory of its process."""
+    """One command that has ended: its time, the processor seconds that it and both servers used for
+    it (by the names in PARTS), its output, the peak memory of its process."""
 
-    def __init__(self, seconds, cpu_seconds, output, peak_bytes=0):
+    def __init__(self, seconds, cpu, output, peak_bytes=0):
         self.seconds = seconds
-        self.cpu_seconds = cpu_seconds
+        self.cpu = cpu
         self.output = output
         self.peak_bytes = peak_bytes
 
+    @property
+    def cpu_seconds(self):
+        return sum(self.cpu.values())
+
     def __add__(self, other):
-        return Run(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds,
+        return Run(self.seconds + other.seconds,
+                   {part: self.cpu[part] + other.cpu[part] for part in PARTS},
                    self.output + other.output, max(self.peak_bytes, other.peak_bytes))
 
 
@@ -62,16 +70,19 @@ class Stopwatch:
 
     def __init__(self, clusters):
         self.clusters = clusters
-        self.began_cpu = self._cpu()
+        self.cpu_before = self._cpu()
         self.began = time.monotonic()
 
     def _cpu(self):
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime + sum(map(cluster_cpu_seconds, self.clusters))
+        source, target = map(cluster_cpu_seconds, self.clusters)
+        return dict(zip(PARTS, (source, used.ru_utime + used.ru_stime, target)))
 
     def stop(self, output, peak_bytes=0):
         seconds = time.monotonic() - self.began
-        return Run(seconds, self._cpu() - self.began_cpu, output, peak_bytes)
+        cpu = self._cpu()
+        return Run(seconds, {part: cpu[part] - self.cpu_before[part] for part in PARTS}, output,
+                   peak_bytes)
 
 
 class PeakSampler(threading.Thread):

@@ -2,7 +2,7 @@
 import json
 import statistics
 
-from place import ROOT, Failed
+from place import PARTS, ROOT, Failed
 from plot import draw
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -24,7 +24,8 @@ def columns_of(figure):
     must = "" if figure.must is None else f"{figure.must:g}"
     aim = "" if figure.aim is None else f"{figure.aim:g}"
     met = {None: "", True: "yes", False: "NO"}[figure.is_met]
-    cpu = f"{figure.cpu[0] / figure.cpu[1]:.2f}" if figure.cpu and figure.cpu[1] else ""
+    ours, theirs = (sum(cpu.values()) for cpu in figure.cpu or ({}, {}))
+    cpu = f"{ours / theirs:.2f}" if theirs else ""
     return (figure.what, f"{statistics.median(figure.ours):.2f} {figure.unit}",
             figure.other_name or "", other, ratio, must, met, aim, cpu)
 
@@ -110,7 +111,19 @@ def block(kind, figures, facts, arguments):
         ratio = f"**{ratio}**" if figure.is_met is False else ratio
         must = f"{must} MiB" if must and not figure.others else must
         lines.append(f"| {what} | {ours} | {other_name} | {other} | {ratio} | {must} | {aim} |")
-    return "\n".join([*lines, "", f"![{kind}](plots/{kind}.svg)"])
+    return "\n".join([*lines, "", *cpu_table(figures), "", f"![{kind}](plots/{kind}.svg)"])
+
+
+def cpu_table(figures):
+    """Markdown: who used the processors, and for how long."""
+    lines = ["| processor seconds | " + " | ".join(PARTS) + " |", "|---|" + "---|" * len(PARTS)]
+    for figure in figures:
+        for name, cpu in zip(("trunkline", figure.other_name), figure.cpu or ()):
+            used = " | ".join(f"{cpu[part]:.2f}" for part in PARTS)
+            line = f"| {figure.what}: {name} | {used} |"
+            if line not in lines:
+                lines.append(line)
+    return lines
 
 
 def replace_block(kind, text):
