@@ -42,7 +42,7 @@ void fold_free(struct fold **fold)
     *fold = NULL;
 }
 
-/* Kind, length and bytes of each key column. False: one of them is not known. */
+/* Kind, length and bytes of each key column. False: one of them is not known, or there is none. */
 static bool take_key(const struct fold *fold, const struct value *values, const char **ret_key,
                      size_t *ret_len)
 {
@@ -69,7 +69,7 @@ static bool take_key(const struct fold *fold, const struct value *values, const 
     }
     *ret_key = key;
     *ret_len = len;
-    return true;
+    return len > 0;
 }
 
 static struct entry *find(struct fold *fold, const char *key, size_t len)
@@ -113,10 +113,11 @@ static bool add_insert(struct fold *fold, const struct change *change)
     for (size_t i = 0; i < change->new.count; i++) /* a row filter's doing */
         if (change->new.values[i].kind == VALUE_UNCHANGED)
             return false;
-    if (!take_key(fold, change->new.values, &key, &len))
-        return false;
+    bool has_key = take_key(fold, change->new.values, &key, &len);
     struct entry *entry = add_entry(fold, NULL, NULL, 0);
     entry->row.values = change->new.values;
+    if (!has_key) /* a table without one: every row is another */
+        return true;
     return put_in(fold, entry, key, len);
 }
 
@@ -140,8 +141,7 @@ static bool add_delete(struct fold *fold, const struct change *change)
 static void merge(struct fold *fold, struct entry *entry, const struct change *change)
 {
     size_t count = fold->relation->column_count;
-    struct value *own =
-        entry->own ? entry->own : arena_alloc(fold->arena, count * sizeof(*own));
+    struct value *own = entry->own ? entry->own : arena_alloc(fold->arena, count * sizeof(*own));
     for (size_t i = 0; i < count; i++) {
         if (change->new.values[i].kind != VALUE_UNCHANGED)
             own[i] = change->new.values[i];
@@ -223,7 +223,7 @@ enum fold_kind fold_kind_of(const struct fold_row *row)
         return row->old ? FOLD_DELETE : FOLD_NOTHING;
     if (!row->old)
         return FOLD_INSERT;
-    bool is_same = entry->key_len == entry->old_len &&
-                   memcmp(entry->key, entry->old_key, entry->key_len) == 0;
+    bool is_same =
+        entry->key_len == entry->old_len && memcmp(entry->key, entry->old_key, entry->key_len) == 0;
     return is_same ? FOLD_UPDATE : FOLD_MOVE;
 }

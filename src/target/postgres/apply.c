@@ -1,4 +1,5 @@
-/* Applying groups: one pipeline of prepared statements, the position last. Applier thread.
+/* Applying groups: one pipeline of prepared statements, for sets of rows (sets.c) or change by
+ * change, the position last. Applier thread.
  *
  * Invariants: the changes of a group and its position commit in one transaction, and only when
  * every UPDATE and DELETE touched exactly one row, or what the policy allows instead (conflict.c),
@@ -13,6 +14,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pg/lsn.h"
 #include "pg/pipe.h"
@@ -31,6 +33,23 @@ static void expect(struct postgres *pg, struct pending pending)
     pg->pending[(pg->pending_first + pg->pending_count++) % PENDING_MAX] = pending;
 }
 
+/* A set that does not fit is no error yet: the group is applied in its order instead, unless the
+ * reason is not the rows'. */
+static bool judge_set(struct postgres *pg, const struct pending *pending,
+                      const struct pipe_answer *answer, struct err *err)
+{
+    if (answer->kind == PIPE_DONE &&
+        (pending->set_rows < 0 || answer->affected == pending->set_rows))
+        return true;
+    if (answer->kind == PIPE_FAILED && answer->fail.kind == ERR_RETRY)
+        return err_copy(err, &answer->fail);
+    log_debug("%s: %s", pending->destination->label,
+              answer->kind == PIPE_FAILED ? answer->fail.text : "a set did not find all its rows");
+    if (!pg->refused)
+        pg->refused = pending->destination;
+    return true;
+}
+
 /* Reads answers until at most `left` are to come. */
 static bool drain(struct postgres *pg, size_t left, struct err *err)
 {
@@ -41,6 +60,15 @@ static bool drain(struct postgres *pg, size_t left, struct err *err)
             return false;
         pg->pending_first = (pg->pending_first + 1) % PENDING_MAX;
         pg->pending_count--;
+        if (answer.kind != PIPE_DONE && pending->ret_is_prepared)
+            *pending->ret_is_prepared = false;
+        if (answer.kind == PIPE_SKIPPED && pg->refused)
+            continue;
+        if (pending->is_set) {
+            if (!judge_set(pg, pending, &answer, err))
+                return false;
+            continue;
+        }
         if (answer.kind == PIPE_FAILED)
             return conflict_reject(pg, pending, &answer.fail, err);
         if (answer.kind != PIPE_DONE)
@@ -51,7 +79,7 @@ static bool drain(struct postgres *pg, size_t left, struct err *err)
     return true;
 }
 
-static bool drain_all(struct postgres *pg, struct err *err)
+bool apply_drain(struct postgres *pg, struct err *err)
 {
     return pipe_flush(pg->conn, err) && drain(pg, 0, err);
 }
@@ -64,10 +92,30 @@ static bool make_room(struct postgres *pg, struct err *err)
     return pipe_flush(pg->conn, err) && drain(pg, CHUNK, err);
 }
 
-static bool send_sql(struct postgres *pg, const char *sql, struct err *err)
+bool apply_send_sql(struct postgres *pg, const char *sql, struct err *err)
 {
+    if (!make_room(pg, err))
+        return false;
     expect(pg, (struct pending){0});
     return pipe_sql(pg->conn, sql, err);
+}
+
+bool apply_send_set(struct postgres *pg, struct destination *destination,
+                    struct set_statement *statement, int64_t rows, struct err *err)
+{
+    if (!make_room(pg, err))
+        return false;
+    if (!statement->is_prepared) {
+        statement->is_prepared = true;
+        expect(pg, (struct pending){.destination = destination,
+                                    .is_set = true,
+                                    .set_rows = -1,
+                                    .ret_is_prepared = &statement->is_prepared});
+        if (!pipe_prepare(pg->conn, statement->name, statement->sql, err))
+            return false;
+    }
+    expect(pg, (struct pending){.destination = destination, .is_set = true, .set_rows = rows});
+    return pipe_execute(pg->conn, statement->name, &pg->params, err);
 }
 
 static bool collect_params(const struct statement *statement, const struct change *change,
@@ -106,7 +154,7 @@ static bool send_row(struct postgres *pg, const struct change *change, struct er
         return false;
     if (!statement->is_prepared) {
         statement->is_prepared = true;
-        expect(pg, (struct pending){0});
+        expect(pg, (struct pending){.ret_is_prepared = &statement->is_prepared});
         if (!pipe_prepare(pg->conn, statement->name, statement->sql, err))
             return false;
     }
@@ -135,7 +183,7 @@ static bool send_truncate(struct postgres *pg, const struct change *change, stru
     return pipe_sql(pg->conn, sql.data, err);
 }
 
-static bool send_change(struct postgres *pg, const struct change *change, struct err *err)
+static void count_changes(const struct postgres *pg, const struct group *group)
 {
     static const enum metric counters[] = {
         [CHANGE_INSERT] = METRIC_INSERTS,
@@ -143,6 +191,15 @@ static bool send_change(struct postgres *pg, const struct change *change, struct
         [CHANGE_DELETE] = METRIC_DELETES,
         [CHANGE_TRUNCATE] = METRIC_TRUNCATES,
     };
+    uint64_t counts[COUNT_OF(counters)] = {0};
+    for (size_t i = 0; i < group->count; i++)
+        counts[group->changes[i]->kind]++;
+    for (enum change_kind kind = CHANGE_INSERT; kind <= CHANGE_TRUNCATE; kind++)
+        metrics_add(pg->options.metrics, counters[kind], counts[kind]);
+}
+
+bool apply_send_change(struct postgres *pg, const struct change *change, struct err *err)
+{
     switch (change->kind) {
     case CHANGE_BEGIN:
     case CHANGE_COMMIT:
@@ -154,11 +211,16 @@ static bool send_change(struct postgres *pg, const struct change *change, struct
     case CHANGE_TRUNCATE:
         break;
     }
-    metrics_add(pg->options.metrics, counters[change->kind], 1);
     if (!make_room(pg, err))
         return false;
     return change->kind == CHANGE_TRUNCATE ? send_truncate(pg, change, err)
                                            : send_row(pg, change, err);
+}
+
+static bool deallocate(struct postgres *pg, const char *name, struct err *err)
+{
+    AUTO(str_free) char *sql = str_fmt("DEALLOCATE %s", name);
+    return apply_send_sql(pg, sql, err);
 }
 
 /* Between groups no answer is on its way: nothing points at a retired destination any more. */
@@ -167,11 +229,12 @@ static bool free_retired(struct postgres *pg, struct err *err)
     while (pg->retired) {
         AUTO(destination_free) struct destination *destination = pg->retired;
         pg->retired = destination->next_retired;
-        for (const struct statement *s = destination->statements; s; s = s->next) {
-            AUTO(str_free) char *sql = str_fmt("DEALLOCATE %s", s->name);
-            if (s->is_prepared && (!make_room(pg, err) || !send_sql(pg, sql, err)))
+        for (const struct statement *s = destination->statements; s; s = s->next)
+            if (s->is_prepared && !deallocate(pg, s->name, err))
                 return false;
-        }
+        for (const struct set_statement *s = destination->sets; s; s = s->next)
+            if (s->is_prepared && !deallocate(pg, s->name, err))
+                return false;
     }
     return true;
 }
@@ -191,11 +254,11 @@ static bool begin(struct postgres *pg, struct err *err)
     if (!enter_pipeline(pg, err))
         return false;
     pg->is_open = true;
-    if (!fault_point("group.begin", err) || !send_sql(pg, "BEGIN", err))
+    if (!fault_point("group.begin", err) || !apply_send_sql(pg, "BEGIN", err))
         return false;
     /* A statement of the source's that swaps deferrable keys comes as one change after the other;
      * in replica role they are not checked at all. */
-    return (pg->is_replica || send_sql(pg, "SET CONSTRAINTS ALL DEFERRED", err)) &&
+    return (pg->is_replica || apply_send_sql(pg, "SET CONSTRAINTS ALL DEFERRED", err)) &&
            free_retired(pg, err);
 }
 
@@ -206,7 +269,7 @@ static bool move_position(struct postgres *pg, const struct position *to, struct
     const char *params[] = {pg->options.keeper.slot, lsn_format(pg->start.lsn, from_text),
                             lsn_format(to->lsn, to_text)};
     struct pipe_answer answer;
-    if (!drain_all(pg, err) || !fault_point("group.applied", err) ||
+    if (!apply_drain(pg, err) || !fault_point("group.applied", err) ||
         !pipe_sql_params(pg->conn, pg->position_sql, 3, params, err) ||
         !pipe_flush(pg->conn, err) || !pipe_next(pg->conn, &answer, err))
         return false;
@@ -295,16 +358,31 @@ static bool commit(struct postgres *pg, const struct position *position, struct 
     return true;
 }
 
+bool apply_recover(struct postgres *pg, struct err *err)
+{
+    return pipe_sync(pg->conn, err) && read_sync(pg, err);
+}
+
+static bool apply_in_order(struct postgres *pg, const struct group *group, struct err *err)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (!apply_send_change(pg, group->changes[i], err))
+            return false;
+    return true;
+}
+
 bool postgres_apply(struct target *target, const struct group *group, struct err *err)
 {
     struct postgres *pg = postgres_of(target);
-    if (!begin(pg, err))
+    bool by_sets = false;
+    bool is_refused = false;
+    if (!begin(pg, err) || !sets_begin(pg, group, &by_sets, err) ||
+        (by_sets && !sets_apply(pg, group, &is_refused, err)) ||
+        ((!by_sets || is_refused) && !apply_in_order(pg, group, err)))
         return false;
-    for (size_t i = 0; i < group->count; i++)
-        if (!send_change(pg, group->changes[i], err))
-            return false;
+    count_changes(pg, group);
     if (!group->is_complete)
-        return drain_all(pg, err); /* the caller may free the changes */
+        return apply_drain(pg, err); /* the caller may free the changes */
     return move_position(pg, &group->position, err) && commit(pg, &group->position, err);
 }
 

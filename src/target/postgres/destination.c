@@ -22,11 +22,17 @@ static const char columns_sql[] =
     "    FROM base JOIN pg_catalog.pg_type d ON d.oid = base.oid AND d.typtype = 'd')"
     "  SELECT pg_catalog.format_type(base.oid, -1) FROM base"
     "  JOIN pg_catalog.pg_type b ON b.oid = base.oid AND b.typtype <> 'd'"
-    "  WHERE base.oid <> a.atttypid)"
+    "  WHERE base.oid <> a.atttypid),"
+    " c.reltype,"
+    " EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgenabled IN ('A', $3::\"char\")"
+    "   AND (g.tgrelid = c.oid"
+    "     OR g.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p)))"
+    " OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid"
+    "   AND w.rulename <> '_RETURN' AND w.ev_enabled IN ('A', $3::\"char\"))"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-    " WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')";
+    " WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') ORDER BY a.attnum";
 
 /* The unique indexes that can identify a row, primary key first, with each column's equality: in a
  * btree (403) the third operator of its class; in the GiST index of a key WITHOUT OVERLAPS that one
@@ -67,6 +73,12 @@ void destination_free(struct destination **destination)
         free(d->columns[i].arbiter);
     }
     free(d->columns);
+    free(d->row);
+    free(d->is_key);
+    for (struct set_statement *s = d->sets, *next; s; s = next) {
+        next = s->next;
+        set_statement_free(&s);
+    }
     strv_release(&d->others);
     free(d->label);
     free(d->schema);
@@ -167,6 +179,36 @@ static bool find_column(const struct relation *relation, const char *name, size_
     return false;
 }
 
+/* The table's row type, column by column. */
+static void note_row(struct destination *destination, const struct rows *rows)
+{
+    destination->row_type_oid = rows_oid(rows, 0, 11);
+    destination->row = mem_alloc((size_t)rows_count(rows) * sizeof(*destination->row));
+    for (int row = 0; row < rows_count(rows); row++) {
+        const char *name = rows_text(rows, row, 0);
+        if (!name)
+            continue;
+        struct row_column *column = &destination->row[destination->row_count++];
+        column->type_oid = rows_oid(rows, row, 2);
+        column->is_sent = find_column(destination->relation, name, &column->column);
+    }
+}
+
+/* Rows can be written by sets when the server can find each by its key, and no column needs the
+ * care of statement.c. Without a key: INSERTs only. */
+static void judge_sets(struct destination *destination)
+{
+    const struct relation *relation = destination->relation;
+    destination->is_key = mem_alloc(relation->column_count + 1);
+    destination->can_set = destination->row_count > 0 && destination->row_count <= ROW_COLUMNS_MAX;
+    for (size_t i = 0; i < relation->column_count; i++) {
+        const struct destination_column *column = &destination->columns[i];
+        destination->is_key[i] = destination->has_key_index && column->equal;
+        if (column->is_identity_always && !destination->is_key[i])
+            destination->can_set = false;
+    }
+}
+
 static void note_others(struct destination *destination, const struct rows *rows)
 {
     for (int row = 0; row < rows_count(rows); row++) {
@@ -229,9 +271,9 @@ static bool find_root(struct postgres *pg, struct destination *destination, stru
 static bool read_columns(struct postgres *pg, struct destination *destination, struct err *err)
 {
     const struct relation *relation = destination->relation;
-    const char *params[] = {destination->schema, destination->name};
+    const char *params[] = {destination->schema, destination->name, pg->is_replica ? "R" : "O"};
     AUTO(rows_free) struct rows *rows = NULL;
-    if (!conn_query_params(pg->lookup, columns_sql, 2, params, &rows, err))
+    if (!conn_query_params(pg->lookup, columns_sql, 3, params, &rows, err))
         return false;
     if (rows_count(rows) == 0) {
         (void)err_set(err, ERR_CONFIG, "the target has no table %s", destination->label);
@@ -253,7 +295,9 @@ static bool read_columns(struct postgres *pg, struct destination *destination, s
         const char *base = rows_text(rows, row, 10);
         destination->columns[i].base = base ? str_fmt("::%s", base) : str_dup("");
     }
+    destination->has_triggers = rows_bool(rows, 0, 12);
     note_others(destination, rows);
+    note_row(destination, rows);
     return true;
 }
 
@@ -361,6 +405,7 @@ bool destination_find(struct postgres *pg, const struct relation *relation,
     if (!open_lookup(pg, err) || !find_root(pg, made, err) || !read_columns(pg, made, err) ||
         !read_key(pg, made, err))
         return false;
+    judge_sets(made);
     retire_older(pg, relation);
     HASH_ADD(hh, pg->destinations, serial, sizeof(uint64_t), made);
     *ret_destination = TAKE(made);

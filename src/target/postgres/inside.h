@@ -5,8 +5,10 @@
 
 #include "base/strv.h"
 #include "pg/conn.h"
+#include "base/arena.h"
 #include "pg/pipe.h"
 #include "target/postgres/postgres.h"
+#include "target/postgres/row_array.h"
 
 /* Where one parameter of a statement comes from. */
 struct statement_param {
@@ -39,6 +41,29 @@ struct statement {
     char name[32];
     bool is_prepared;
 };
+
+/* A set statement writes many rows, which come as one parameter: an array of the table's row type.
+ * (Arrays of its columns' types would do for few types: unnest flattens nested arrays.) */
+enum set_kind { SET_DELETE, SET_MOVE, SET_UPDATE, SET_INSERT };
+
+struct set_statement {
+    struct set_statement *next;
+    enum set_kind kind;
+    bool *is_known; /* owned; MOVE, UPDATE: which columns of the relation the changes say */
+    char *sql;      /* owned; NULL: it would write nothing */
+    char name[32];
+    bool is_prepared;
+};
+
+/* A column of the target's row type, in its order. */
+struct row_column {
+    uint32_t type_oid; /* of the target */
+    bool is_sent;      /* the relation has it */
+    size_t column;     /* of the relation, when it is sent */
+};
+
+/* ROWS FROM returns 1,600 columns at most, and a move needs the row twice. */
+enum { ROW_COLUMNS_MAX = 800 };
 
 /* What the data met on the target that it should not have, and what was done. */
 enum collision {
@@ -81,6 +106,15 @@ struct destination {
     struct destination_column *columns; /* owned; as many as the relation has */
     struct strv others; /* columns that only the target has, without generated ones */
     struct statement *statements;
+    bool has_triggers; /* triggers or rules that act on what is applied: the order matters */
+    bool can_set;
+    bool *is_key; /* owned; by column of the relation; none: rows have no key with an index */
+    uint32_t row_type_oid;
+    struct row_column *row; /* owned */
+    size_t row_count;
+    struct set_statement *sets;
+    unsigned refusals;     /* of sets, of late; see sets.c */
+    unsigned ordered_left; /* groups to be applied change by change before sets are tried again */
     struct tally tallies[COLLISION_COUNT];
     struct destination *next_retired;
     UT_hash_handle hh;
@@ -98,6 +132,9 @@ struct pending {
     const struct change *change;
     struct destination *destination;
     const struct statement *statement;
+    bool is_set;           /* of a set, or its PREPARE: no error, but a refusal */
+    int64_t set_rows;      /* that it must affect; -1: a PREPARE */
+    bool *ret_is_prepared; /* of a PREPARE: cleared when the server did not do it */
 };
 
 enum { PENDING_MAX = 4096, UNFLUSHED_MAX = 1024 };
@@ -126,6 +163,9 @@ struct postgres {
     struct pending pending[PENDING_MAX]; /* a ring: answers come in the order of the commands */
     size_t pending_first, pending_count;
     uint64_t collisions[COLLISION_COUNT]; /* of the group: counted once it has committed */
+    struct destination *refused;          /* whose set did not fit; sets.c */
+    struct arena *arena;                  /* of the sets in hand */
+    struct row_array news, olds;          /* their parameters */
 
     /* durability */
     uint64_t wal_block_size;
@@ -146,6 +186,21 @@ void destination_free(struct destination **destination);
 struct statement *statement_find(struct postgres *pg, struct destination *destination,
                                  const struct change *change);
 void statement_free(struct statement **statement);
+
+/* set_statement.c: the statement for rows of that kind and those columns (NULL: all). */
+struct set_statement *set_statement_find(struct postgres *pg, struct destination *destination,
+                                         enum set_kind kind, const bool *is_known);
+void set_statement_free(struct set_statement **statement);
+
+/* sets.c */
+
+/* Whether a group is to be tried by sets at all. */
+bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wanted,
+                struct err *err);
+/* Applies the changes by sets. *ret_is_refused: the target did not take them so; nothing of them is
+ * done, and they are to be applied in their order. */
+bool sets_apply(struct postgres *pg, const struct group *group, bool *ret_is_refused,
+                struct err *err);
 
 /* conflict.c */
 
@@ -168,6 +223,16 @@ bool postgres_part_commit(struct target *target, int64_t *ret_rows, struct err *
 bool postgres_part_abort(struct target *target, struct err *err);
 
 /* apply.c */
+
+/* Sending: room is made, answers that are there are judged. */
+bool apply_send_sql(struct postgres *pg, const char *sql, struct err *err);
+bool apply_send_change(struct postgres *pg, const struct change *change, struct err *err);
+bool apply_send_set(struct postgres *pg, struct destination *destination,
+                    struct set_statement *statement, int64_t rows, struct err *err);
+/* All answers are read; pg->refused says whether a set was refused. */
+bool apply_drain(struct postgres *pg, struct err *err);
+/* The same, and the pipeline takes commands again after an error. */
+bool apply_recover(struct postgres *pg, struct err *err);
 
 /* position becomes durable when the target has flushed its WAL up to `wal`, an insert position. */
 void postgres_note_committed(struct postgres *pg, const struct position *position, uint64_t wal);

@@ -44,6 +44,9 @@ static void postgres_free(struct target **target)
     }
     conn_free(&pg->conn);
     conn_free(&pg->lookup);
+    row_array_release(&pg->news);
+    row_array_release(&pg->olds);
+    arena_free(&pg->arena);
     free(pg->name);
     free(pg->position_sql);
     free(pg);
@@ -67,12 +70,23 @@ static bool switch_triggers_off(struct postgres *pg, struct err *err)
                          "target URL (PostgreSQL 14: make it a superuser)");
 }
 
+/* Each statement of ours finds rows by a key that an index has: the plan must use it whatever the
+ * statistics say, of a table that was never analysed too. */
+static bool hold_plans(struct postgres *pg, struct err *err)
+{
+    return conn_exec(pg->conn,
+                     "SET enable_seqscan = off; SET enable_hashjoin = off;"
+                     " SET enable_mergejoin = off; SET jit = off;"
+                     " SET plan_cache_mode = force_generic_plan",
+                     err);
+}
+
 static bool prepare_session(struct postgres *pg, struct err *err)
 {
     AUTO(str_free) char *block_size = NULL;
     /* Commits need not wait for the disk: durable is only what postgres_flushed() reports, and
      * what follows in the WAL cannot survive what stands before it. */
-    if (!conn_exec(pg->conn, "SET synchronous_commit = off", err) ||
+    if (!conn_exec(pg->conn, "SET synchronous_commit = off", err) || !hold_plans(pg, err) ||
         !switch_triggers_off(pg, err) ||
         !conn_text(pg->conn, "SHOW wal_block_size", &block_size, err))
         return false;
@@ -101,6 +115,7 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
     pg->name = str_dup(options->application_name); /* the lookup connection is opened later */
     pg->options.application_name = pg->name;
     pg->position_sql = keeper_position_sql(options->keeper.schema);
+    pg->arena = arena_new();
     struct conn_options conn = {
         .url = options->url,
         .what = "target",
