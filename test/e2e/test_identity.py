@@ -39,6 +39,14 @@ def test_a_row_among_equal_rows_is_changed_alone(pipe):
            "INSERT INTO t SELECT 1, 'same' FROM generate_series(1, 3)")
 
 
+def test_columns_of_any_name_tell_rows_apart(pipe):
+    """r and s are what the program itself calls the rows that it compares."""
+    follow(pipe, "CREATE TABLE t (s int4range, r int4range, t int, n int);"
+                 "ALTER TABLE t REPLICA IDENTITY FULL;"
+                 "INSERT INTO t SELECT '[1,2)', '[1,2)', g, g FROM generate_series(1, 10) g",
+           "UPDATE t SET n = 20 WHERE t = 2", "DELETE FROM t WHERE t = 3")
+
+
 @pytest.mark.matrix
 def test_equal_rows_in_partitions_are_changed_alone(pipe):
     follow(pipe, "CREATE TABLE t (k int, v text) PARTITION BY LIST (k);"

@@ -194,26 +194,26 @@ static void put_insert(const struct destination *destination, enum on_conflict p
 }
 
 /* Without a key: exactly one of the rows that equal the old one byte for byte. ctid alone is not
- * unique in a partitioned table. */
+ * unique in a partitioned table. (A bare ROW(…) OPERATOR(…) ROW(…) would be compared column by
+ * column.) */
 static void put_where_image(const struct destination *destination, struct statement *statement,
                             struct buf *sql)
 {
     const struct relation *relation = destination->relation;
     buf_puts(sql, " WHERE (tableoid, ctid) = (SELECT t.tableoid, t.ctid FROM ");
     put_table(sql, destination);
-    buf_puts(sql, " t WHERE (SELECT r FROM (SELECT ");
+    buf_puts(sql, " t WHERE (SELECT ROW(");
     for (size_t i = 0; i < relation->column_count; i++) {
         buf_puts(sql, i ? ", t." : "t.");
         quote_ident(sql, relation->columns[i].name);
     }
-    buf_puts(sql, ") r) OPERATOR(pg_catalog.*=) (SELECT s FROM (SELECT ");
+    buf_puts(sql, ")) OPERATOR(pg_catalog.*=) (SELECT ROW(");
     for (size_t i = 0; i < relation->column_count; i++) {
         buf_puts(sql, i ? ", " : "");
         put_param(statement, sql, i, true);
-        buf_fmt(sql, "::%s AS ", destination->columns[i].type_name);
-        quote_ident(sql, relation->columns[i].name);
+        buf_fmt(sql, "::%s", destination->columns[i].type_name);
     }
-    buf_puts(sql, ") s) LIMIT 1)");
+    buf_puts(sql, ")) LIMIT 1)");
 }
 
 static void put_where(const struct destination *destination, struct statement *statement,
