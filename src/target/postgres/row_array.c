@@ -4,7 +4,7 @@
 #include <endian.h>
 #include <string.h>
 
-#include "target/postgres/inside.h"
+#include "target/postgres/destination.h"
 
 enum { COUNT_AT = 12, NULL_LENGTH = 0xFFFFFFFF };
 
