@@ -460,7 +460,11 @@ def test_a_pooler_in_between(pipe, bouncer, mode, ignored):
         url = f"postgresql://postgres@127.0.0.1:{port}/{database.name}"
         found = check(pipe, "connection_pooler", **{side: url})
         assert [(one["level"], side in one["text"]) for one in found] == [("error", True)]
-    assert check(pipe, "connection_pooler") == []
+        if mode == "transaction":
+            refused = pipe.run(**{side: url})
+            assert refused.code == CONFIGURATION and "connection pooler" in refused.stderr
+            assert f"the server itself in the {side} URL" in refused.stderr
+    assert check(pipe, "connection_pooler") == [] and pipe.confirmed() is None
 
 
 def test_a_pipeline_that_runs_has_no_findings_until_a_table_loses_its_key(pipe):

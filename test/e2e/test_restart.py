@@ -9,6 +9,7 @@ from harness.cluster import free_port
 from harness.data import make_bank, make_mill, mill_step, transfer
 from harness.load import load
 from harness.program import CONFIGURATION, ENDED, FAILED, lsn, metrics
+from harness.slices import LONG
 from harness.wait import wait_until
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')"
@@ -64,15 +65,18 @@ def test_sessions_that_the_server_ends_are_made_again(pipe, role):
     pipe.is_verified()
 
 
-@pytest.mark.parametrize("side", [0, 1])
-def test_a_server_that_restarts_is_waited_for(rough, side):
+@pytest.mark.parametrize("side, how", [
+    (0, signal.SIGINT), (0, signal.SIGQUIT), (1, signal.SIGINT),
+    pytest.param(1, signal.SIGQUIT, marks=LONG)])
+def test_a_server_that_restarts_is_waited_for(rough, side, how):
+    """pg_ctl restart, fast and immediate."""
     pipe = rough
     make_mill(pipe.source)
     engine = pipe.follow()
     cluster = (pipe.source, pipe.target)[side].cluster
     with load(pipe.source, mill_step, sessions=2, survives=True) as running:
         running.wait_steps(30)
-        cluster.stop()
+        cluster.stop(how)
         assert engine.runs()
         cluster.start()
         running.wait_steps(30)

@@ -138,7 +138,7 @@ DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_data
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("mode", ["sets", "ordered"])
+@pytest.mark.parametrize("mode", ["sets", pytest.param("ordered", marks=LONG)])
 def test_a_deadlock_with_a_user_of_the_target_is_tried_again(pipe, mode):
     """The applier changes a, waits for gate, then changes b; the user has changed b and waits for
     a. The server ends the one of them that waited last: the applier."""
