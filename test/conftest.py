@@ -132,14 +132,15 @@ def own_clusters(base_directory):
 
 @pytest.fixture
 def pipelines(worker_name, tmp_path):
-    """Makes pipelines on given clusters, each with new databases and a slot of its own."""
+    """Makes pipelines on given clusters, each with new databases (or from a source that is given) and
+    a slot of its own."""
     made = []
 
-    def make(clusters, source_options="", target_options=""):
+    def make(clusters, source_options="", target_options="", source=None):
         name = f"{worker_name}_{next(NUMBERS)}"
         directory = tmp_path / name
         directory.mkdir()
-        source = clusters[0].create_database(f"src_{name}", source_options)
+        source = source or clusters[0].create_database(f"src_{name}", source_options)
         target = clusters[1].create_database(f"dst_{name}", target_options)
         made.append(Pipeline(source, target, f"slot_{name}", directory))
         return made[-1]
