@@ -7,27 +7,22 @@ import pytest
 
 from harness.cluster import free_port
 from harness.program import metrics
-from harness.slices import LONG
 
 SETS_ARE_BUILT = False
 ROWS = 400  # of a case's table: enough for a set of each kind
 LARGE_GROUPS = {"group_max_changes": 1000000, "group_max_bytes": "256MB", "group_max_time": "1min"}
 
-# In pieces: a source transaction of the cases is larger than a group.
 WAYS = {
     "sets": {"apply_mode": "sets", **LARGE_GROUPS},
+    "each": {"apply_mode": "sets", **LARGE_GROUPS, "group_max_changes": 1},  # one of the source's each
     "pieces": {"apply_mode": "sets", **LARGE_GROUPS, "group_max_changes": 500},
     "ordered": {"apply_mode": "ordered", **LARGE_GROUPS},
 }
+LONG_WAYS = ["pieces"]
 MODES = pytest.mark.parametrize("mode", ["sets", "ordered"])
 
 Case = collections.namedtuple("Case", "make changes")
 """A table, or some, and transactions over them: the texts of one each."""
-
-
-def all_ways(test):
-    return pytest.mark.parametrize("way", [
-        pytest.param(way, marks=LONG) if way == "pieces" else way for way in WAYS])(test)
 
 
 def make_cases(pipe, cases):
@@ -56,14 +51,24 @@ def change_cases(pipe, cases):
                     raise AssertionError(f"the source refuses {text}") from failure
 
 
+class Applying:
+    """An engine that applies what is committed."""
+
+    def __init__(self, pipe, **settings):
+        self.pipe = pipe
+        self.port = free_port()
+        self.engine = pipe.start(listen=f"127.0.0.1:{self.port}", **settings)
+
+    def finish(self):
+        """Waits until all is applied and ends; the counters at the end."""
+        self.pipe.catch_up(self.engine, 120)
+        counted = metrics(self.port)
+        self.engine.stop()
+        return counted
+
+
 def apply_waiting(pipe, **settings):
-    """Applies what is committed and ends; the counters at the end."""
-    port = free_port()
-    engine = pipe.start(listen=f"127.0.0.1:{port}", **settings)
-    pipe.catch_up(engine, 120)
-    counted = metrics(port)
-    engine.stop()
-    return counted
+    return Applying(pipe, **settings).finish()
 
 
 def set_rows(counted):
