@@ -66,6 +66,7 @@ static bool describe(struct engine *engine, struct hold *hold, struct err *err)
     AUTO(conn_free) struct conn *other = NULL;
     if (!conn_text(hold->conn, "SELECT pg_catalog.pg_current_snapshot()", &hold->snapshot, err) ||
         !conn_text(hold->conn, "SELECT pg_catalog.pg_export_snapshot()", &hold->exported, err) ||
+        !fault_point("snapshot.taken", err) ||
         !conn_query(hold->conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &rows, err))
         return err_wrap(err, "could not hold a snapshot");
     hold->end_lsn = rows_lsn(rows, 0, 0);

@@ -84,7 +84,7 @@ bool spill_is_full(const struct err *err)
 static bool full(const struct spill_store *store, const char *what, const char *why,
                  struct err *err)
 {
-    (void)err_set(err, ERR_RETRY, "could not set aside %s in %s: %s", what, store->dir, why);
+    (void)err_set(err, ERR_RETRY, "could not write %s to %s: %s", what, store->dir, why);
     memcpy(err->sqlstate, "53100", sizeof(err->sqlstate)); /* PostgreSQL's disk_full */
     return err_hint(err, "make room there; or stop, and choose another directory with spill_dir");
 }
@@ -126,7 +126,7 @@ static bool put(struct spill *spill, const void *data, size_t len, uint64_t at, 
         if (n < 0 && is_full_errno(errno))
             return full(spill->store, spill->purpose, strerror(errno), err);
         if (n <= 0)
-            return err_set(err, ERR_FATAL, "could not set aside %s in %s: %s", spill->purpose,
+            return err_set(err, ERR_FATAL, "could not write %s to %s: %s", spill->purpose,
                            spill->store->dir, strerror(errno));
         done += (size_t)n;
     }

@@ -88,7 +88,7 @@ static struct transaction *find(const struct streamed *streamed, uint32_t xid)
 static struct transaction *begin(struct streamed *streamed, uint32_t xid)
 {
     struct transaction *transaction = mem_alloc(sizeof(*transaction));
-    AUTO(str_free) char *purpose = str_fmt("transaction %u, which is in progress", xid);
+    AUTO(str_free) char *purpose = str_fmt("transaction %u (in progress)", xid);
     transaction->xid = xid;
     transaction->spill = spill_new(streamed->store, purpose);
     HASH_ADD(hh, streamed->transactions, xid, sizeof(xid), transaction);
