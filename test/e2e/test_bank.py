@@ -1,18 +1,39 @@
 """Transfers between accounts: no reader of the target ever sees half of one."""
-from harness.data import check_bank, make_bank, transfer
+import signal
+import time
+
+from harness.cluster import free_port
+from harness.data import check_bank, make_bank, payday, transfer
 from harness.load import load
+from harness.program import metrics
+
+SECONDS, LONG_SECONDS = 8, 60
 
 
-def test_the_sum_is_right_at_every_moment(pipe):
+def stall(engine, writers):
+    """The engine finds much waiting, and makes sets of it."""
+    engine.popen.send_signal(signal.SIGSTOP)
+    writers.wait_steps(150)
+    engine.popen.send_signal(signal.SIGCONT)
+
+
+def test_the_sum_is_right_at_every_moment(pipe, request):
+    """Small groups and large ones, while two sessions read all the time."""
+    seconds = LONG_SECONDS if request.config.getoption("--long") else SECONDS
     make_bank(pipe.source)
-    with load(pipe.source, transfer, sessions=3) as writers:
+    port = free_port()
+    with load(pipe.source, transfer, transfer, transfer, payday) as writers:
         writers.wait_steps(50)
-        engine = pipe.follow(part_size="64kB", copiers=2)
+        engine = pipe.follow(part_size="64kB", copiers=2, listen=f"127.0.0.1:{port}")
         with load(pipe.target, check_bank, sessions=2) as readers:
-            writers.wait_steps(600)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                stall(engine, writers)
+                readers.wait_steps(10)
             readers.wait_steps(50)
             pipe.catch_up(engine)
     pipe.catch_up(engine)
+    assert metrics(port)["trunkline_set_rows_total"] > 1000
     engine.stop()
     pipe.is_verified()
 
