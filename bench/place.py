@@ -191,9 +191,14 @@ class Place:
 
 
 def cluster_cpu_seconds(cluster):
-    """What a server's processes have used, those that have ended included."""
-    pids = [cluster.process.pid, *children_of(cluster.process.pid)]
-    return sum(map(process_cpu_seconds, pids))
+    """What a server's processes have used, those that have ended included. While one ends it would
+    count nowhere or twice: then all are read again."""
+    server = cluster.process.pid
+    while True:
+        pids = children_of(server)
+        used = process_cpu_seconds(server) + sum(map(process_cpu_seconds, pids))
+        if children_of(server) == pids:
+            return used
 
 
 def process_cpu_seconds(pid):
