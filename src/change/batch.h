@@ -36,7 +36,7 @@ struct change {
     struct tuple new;
 
     uint32_t xid;     /* BEGIN: the top-level id */
-    uint64_t lsn;     /* BEGIN, COMMIT: of the commit record */
+    uint64_t lsn;     /* of the transaction's commit record; not of IDLE */
     uint64_t end_lsn; /* COMMIT: the commit record's end. IDLE: see above */
     int64_t time_us;  /* COMMIT: since 2000-01-01 */
 

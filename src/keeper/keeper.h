@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "pg/conn.h"
 
-enum { KEEPER_VERSION = 6 };
+enum { KEEPER_VERSION = 7 };
 
 /* Whose state: the schema and the pipeline's slot. Texts are borrowed. */
 struct keeper_ref {
@@ -150,13 +150,13 @@ struct keeper_table {
     bool is_copied;
     bool is_ours;        /* the table was made by the copy, not found there */
     bool is_insert_only; /* its UPDATEs and DELETEs are not published */
+    uint64_t parked_lsn; /* from here on its changes are left out (park.h); 0: they are not */
 };
 
 struct keeper_tables {
     struct keeper_table *items; /* by oid */
     size_t count;
 };
-
 #define KEEPER_TABLES_INIT ((struct keeper_tables){0})
 
 bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,

@@ -58,6 +58,18 @@ static const char *const migrations[KEEPER_VERSION] = {
     " PRIMARY KEY (slot, oid));",
     "ALTER TABLE pipeline ADD COLUMN is_snapshot boolean NOT NULL DEFAULT false;",
     "ALTER TABLE pipeline ADD COLUMN is_making_slot boolean NOT NULL DEFAULT false;",
+    "ALTER TABLE tables ADD COLUMN parked_lsn pg_lsn;"
+    "CREATE TABLE apply_errors ("
+    " number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+    " slot text NOT NULL REFERENCES pipeline ON DELETE CASCADE,"
+    " source_oid oid NOT NULL,"
+    " schema_name text NOT NULL,"
+    " table_name text NOT NULL,"
+    " change text,"
+    " lsn pg_lsn NOT NULL,"
+    " sqlstate text,"
+    " message text NOT NULL,"
+    " at timestamptz NOT NULL DEFAULT now());",
 };
 
 bool keeper_schema_look(struct conn *conn, const char *schema, bool *ret_exists, struct err *err)
@@ -187,8 +199,8 @@ bool keeper_drop(struct conn *conn, const char *schema, bool *ret_dropped, struc
     if (!has_meta(conn, schema, ret_dropped, err) ||
         !conn_execf(conn, err,
                     "DROP TABLE IF EXISTS %I.parts, %I.tables, %I.position, %I.large_objects,"
-                    " %I.pipeline, %I.meta",
-                    schema, schema, schema, schema, schema, schema))
+                    " %I.apply_errors, %I.pipeline, %I.meta",
+                    schema, schema, schema, schema, schema, schema, schema))
         return err_wrap(err, "could not drop the keeper");
     return keeper_schema_drop_empty(conn, schema, err);
 }

@@ -23,6 +23,7 @@
 #include "pg/conn.h"
 #include "schema/schema.h"
 #include "schema/tools.h"
+#include "target/failure.h"
 
 struct known_stranger {
     uint32_t oid;
@@ -61,8 +62,9 @@ struct engine {
     struct keeper_pipeline pipeline;
     struct known_stranger *strangers; /* owned */
     size_t stranger_count;
-    uint32_t newcomer;  /* a relation that the stream brought and nobody has looked at; 0: none */
-    uint32_t to_come;   /* the last newcomer: the copy takes it in, if it can */
+    uint32_t newcomer; /* a relation that the stream brought and nobody has looked at; 0: none */
+    uint32_t to_come;  /* the last newcomer: the copy takes it in, if it can */
+    struct apply_failure failure; /* of the last session of following */
     uint32_t *restless; /* owned: OIDs of tables that changed shape while they were copied */
     size_t restless_count;
     uint64_t until;               /* 0: for ever */

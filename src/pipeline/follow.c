@@ -18,6 +18,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/handover.h"
 #include "pipeline/attached.h"
+#include "pipeline/park.h"
 #include "pipeline/route.h"
 #include "pipeline/stream_reader.h"
 #include "target/postgres/postgres.h"
@@ -39,6 +40,7 @@ struct session {
     struct target *target;
     struct keeper_tables tables;
     uint64_t known_serial; /* of the last relation that the keeper knew */
+    bool is_known_parked;
     struct handover *handover;
     uint64_t until;
     bool is_reached; /* everything before `until` is in the group or applied */
@@ -243,14 +245,20 @@ static bool finish_group(struct session *session, struct err *err)
 
 /* --- changes --- */
 
-/* Relations that the keeper does not know. *ret_is_skipped: their changes are left out. */
+/* Parked tables, and relations that the keeper does not know. *ret_is_skipped: their changes are
+ * left out. */
 static bool look_at(struct session *session, const struct relation *relation, bool *ret_is_skipped,
                     struct err *err)
 {
-    *ret_is_skipped = false;
-    if (relation->serial == session->known_serial ||
-        keeper_table_find(&session->tables, relation->oid)) {
+    const struct keeper_table *table = NULL;
+    if (relation->serial != session->known_serial &&
+        (table = keeper_table_find(&session->tables, relation->oid))) {
         session->known_serial = relation->serial;
+        session->is_known_parked = table->parked_lsn != 0;
+    }
+    *ret_is_skipped = false;
+    if (relation->serial == session->known_serial) {
+        *ret_is_skipped = session->is_known_parked;
         return true;
     }
     switch (engine_stranger(session->engine, relation->oid)) {
@@ -491,8 +499,10 @@ static bool open_target(struct session *session, struct err *err)
         .disable_triggers = engine->settings->disable_triggers,
         .via_root = engine->settings->publish_via_root,
         .note = note_conflict,
+        .failure = &engine->failure,
     };
     return keeper_tables(engine->keeper, &engine->ref, &session->tables, err) &&
+           park_tell(engine, &session->tables) &&
            handover_new(&session->tables, &engine->pipeline, &session->handover, err) &&
            postgres_open(&options, &session->target, err) &&
            session->target->ops->load(session->target, &session->stored, err);
@@ -573,6 +583,7 @@ static bool follow_once(struct engine *engine, uint64_t until, struct err *err)
         .arena = arena_new(),
     };
     *err = (struct err){0};
+    apply_failure_release(&engine->failure);
     bool is_done = run_session(&session, err);
     struct err unused = {0};
     close_session(&session, is_done ? &unused : err);
@@ -584,10 +595,13 @@ bool engine_follow(struct engine *engine, uint64_t until, struct err *err)
     while (!follow_once(engine, until, err)) {
         if (engine->newcomer)
             return false;
+        bool is_parked = park_may(engine) && park_failed(engine, err);
         if (stop_raised(engine->soft))
-            return err->kind == ERR_STOP || err->kind == ERR_RETRY
+            return is_parked || err->kind == ERR_STOP || err->kind == ERR_RETRY
                        ? err_set(err, ERR_STOP, "stopped")
                        : false;
+        if (is_parked)
+            continue;
         if (!engine->has_started || !engine_reconnect(engine, err))
             return false;
     }

@@ -286,6 +286,7 @@ static void run_release(struct run *run)
     schema_tools_release(&engine->tools);
     free(engine->restless);
     free(engine->strangers);
+    apply_failure_release(&engine->failure);
     keeper_holder_release(&engine->holder);
     free(engine->slot);
     free(engine->publication);

@@ -58,7 +58,8 @@ struct stream {
     bool is_binary;
     bool needs_text;
     bool is_in_transaction;
-    bool is_old; /* the transaction in hand is left out */
+    uint64_t commit_lsn; /* of the transaction in hand */
+    bool is_old;         /* the transaction in hand is left out */
     uint32_t timeline;
     uint64_t received;
     uint64_t reported;
@@ -202,6 +203,7 @@ static bool add_row(struct stream *stream, enum change_kind kind,
         return false;
     struct change *change = batch_append(stream->filling, kind);
     change->relation = relation;
+    change->lsn = stream->commit_lsn;
     if (message->old_kind == PGOUTPUT_OLD_KEY)
         change->old_kind = OLD_KEY;
     else if (message->old_kind == PGOUTPUT_OLD_FULL)
@@ -221,6 +223,7 @@ static bool add_truncate(struct stream *stream, const struct pgoutput_message *m
     struct change *change = batch_append(stream->filling, CHANGE_TRUNCATE);
     change->truncated = arena_alloc(batch_arena(stream->filling),
                                     message->truncate_count * sizeof(*change->truncated));
+    change->lsn = stream->commit_lsn;
     change->restarts_identity = message->truncate_restart_identity;
     for (size_t i = 0; i < message->truncate_count; i++)
         if (!find_relation(stream, message->truncate_oids[i], &change->truncated[i], err))
@@ -235,6 +238,7 @@ static bool add_begin(struct stream *stream, const struct pgoutput_message *mess
     if (stream->is_in_transaction)
         return err_set(err, ERR_FATAL, "source: Begin inside a transaction");
     stream->is_in_transaction = true;
+    stream->commit_lsn = message->lsn;
     stream->is_old = message->lsn < stream->after;
     if (stream->is_old)
         return true;

@@ -22,6 +22,7 @@ struct status_reading {
     struct conn *target;
     struct source_table *tables; /* owned: the selected ones; by schema and name */
     size_t table_count;
+    int version; /* of the keeper */
     struct keeper_tables kept;
     struct keeper_progress progress;
 };

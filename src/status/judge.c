@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "conf/quantity.h"
+#include "pg/lsn.h"
 #include "status/status.h"
 
 const char *status_state_name(enum status_table_state state)
@@ -19,6 +20,8 @@ const char *status_state_name(enum status_table_state state)
         return "following";
     case TABLE_INSERT_ONLY:
         return "insert_only";
+    case TABLE_PARKED:
+        return "parked";
     case TABLE_UNLOGGED:
         return "unlogged";
     case TABLE_NOT_FOLLOWED:
@@ -109,6 +112,20 @@ static void judge_unfinished(struct status *status)
                       status->slot_name));
 }
 
+static void judge_parked(struct status *status)
+{
+    char lsn[LSN_TEXT];
+    for (size_t i = 0; i < status->parked.count; i++) {
+        const struct keeper_parked *parked = &status->parked.items[i];
+        strv_take(&status->problems,
+                  str_fmt("%s.%s is parked, its changes since %s are left out: %s; hint: mend the "
+                          "cause, then %s run --resync %s.%s copies it anew",
+                          parked->schema, parked->name, lsn_format(parked->lsn, lsn),
+                          parked->message ? parked->message : "nothing is recorded of the reason",
+                          status->settings->program, parked->schema, parked->name));
+    }
+}
+
 static void judge_tables(struct status *status)
 {
     size_t not_followed = 0;
@@ -138,6 +155,7 @@ void status_judge(struct status *status)
     judge_snapshot(status);
     judge_unfinished(status);
     judge_tables(status);
+    judge_parked(status);
     if (!status->target.is_given)
         strv_add(&status->warnings, "no target is given: phase, position and tables of the copy "
                                     "are known there only");

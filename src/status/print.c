@@ -164,6 +164,8 @@ static const char *state_words(enum status_table_state state)
         return "copied, joins when the stream has passed its copy";
     case TABLE_INSERT_ONLY:
         return "inserts and truncates only";
+    case TABLE_PARKED:
+        return "parked: its changes are left out";
     case TABLE_UNLOGGED:
         return "unlogged: its changes are not followed";
     case TABLE_NOT_FOLLOWED:

@@ -118,6 +118,24 @@ static json_t *tables_json(const struct status *status)
     return array;
 }
 
+static json_t *parked_json(const struct status *status)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < status->parked.count; i++) {
+        const struct keeper_parked *parked = &status->parked.items[i];
+        (void)json_array_append_new(
+            array,
+            json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema",
+                      json_text_or_null(parked->schema), "name", json_text_or_null(parked->name),
+                      "since", lsn_or_null(parked->lsn), "change",
+                      json_text_or_null(parked->change), "commit_lsn",
+                      lsn_or_null(parked->change_lsn), "sqlstate",
+                      json_text_or_null(parked->sqlstate), "message",
+                      json_text_or_null(parked->message), "at", json_text_or_null(parked->at)));
+    }
+    return array;
+}
+
 void status_print_json(const struct status *status, FILE *out)
 {
     bool runs = status->engine.pid != 0;
@@ -142,6 +160,7 @@ void status_print_json(const struct status *status, FILE *out)
                               json_text_or_null(runs ? status->pipeline.waits_for : NULL));
     (void)json_object_set_new(root, "waits", waits_json(status));
     (void)json_object_set_new(root, "tables", tables_json(status));
+    (void)json_object_set_new(root, "parked", parked_json(status));
     (void)json_object_set_new(root, "problems", texts(&status->problems));
     (void)json_object_set_new(root, "warnings", texts(&status->warnings));
     (void)json_dumpf(root, out, JSON_INDENT(2));

@@ -48,6 +48,7 @@ void status_release(struct status *status)
     keeper_pipeline_release(&status->pipeline);
     keeper_holder_release(&status->engine);
     free(status->inconsistent);
+    keeper_parked_list_release(&status->parked);
     wait_list_release(&status->waits);
     strv_release(&status->problems);
     strv_release(&status->warnings);
@@ -166,6 +167,8 @@ static enum status_table_state kept_state(const struct status *status,
 {
     if (!is_copied(kept, table->parts, table->parts_done))
         return table->parts_done ? TABLE_COPYING : TABLE_PLANNED;
+    if (kept->parked_lsn)
+        return TABLE_PARKED;
     if (status->pipeline.phase != KEEPER_FOLLOWING || status->pipeline.position < kept->end_lsn)
         return TABLE_COPIED;
     return kept->is_insert_only ? TABLE_INSERT_ONLY : TABLE_FOLLOWING;
@@ -188,8 +191,9 @@ static enum status_table_state state_of(const struct status_reading *reading,
         return TABLE_NOT_FOLLOWED;
     if (!status->target.is_reached)
         return TABLE_PUBLISHED;
-    if (kept && kept_state(status, kept, table) == TABLE_COPIED)
-        return TABLE_COPIED;
+    enum status_table_state kept_is = kept ? kept_state(status, kept, table) : TABLE_PLANNED;
+    if (kept_is == TABLE_COPIED || kept_is == TABLE_PARKED)
+        return kept_is;
     if (!kept && (!is_followed || reading->kept.count))
         return TABLE_PLANNED;
     return source->is_changeable ? TABLE_FOLLOWING : TABLE_INSERT_ONLY;

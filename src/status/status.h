@@ -13,6 +13,7 @@
 #include "base/strv.h"
 #include "conf/settings.h"
 #include "keeper/keeper.h"
+#include "keeper/park.h"
 #include "source/slot.h"
 #include "status/waits.h"
 
@@ -30,6 +31,7 @@ enum status_table_state {
     TABLE_COPIED,       /* waits for the stream to pass its end position */
     TABLE_FOLLOWING,    /* its changes are applied */
     TABLE_INSERT_ONLY,  /* the same; UPDATEs and DELETEs are not published */
+    TABLE_PARKED,       /* a change could not be applied: its changes are left out */
     TABLE_UNLOGGED,     /* its changes are not in the WAL: once copied it stays as it was */
     TABLE_NOT_FOLLOWED, /* it matches the patterns, but no publication of ours carries it */
     TABLE_PUBLISHED,    /* what the target has of it is not known */
@@ -72,6 +74,7 @@ struct status {
     double lag_seconds; /* negative: unknown */
     struct status_table *tables;
     size_t table_count;
+    struct keeper_parked_list parked;
     struct wait_list waits;
     struct strv problems; /* each makes the exit code 1 */
     struct strv warnings;

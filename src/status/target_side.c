@@ -21,6 +21,7 @@ static bool load(struct status_reading *reading, struct err *err)
         strv_take(&status->warnings,
                   str_fmt("the target's keeper is of an older program: the next start of the "
                           "engine brings it up to date"));
+    reading->version = version;
     return keeper_load(reading->target, status->keeper_schema, &status->has_keeper,
                        &status->pipeline, err);
 }
@@ -53,6 +54,8 @@ bool status_look_target(struct status_reading *reading, struct err *err)
     AUTO(str_free) char *prefix = slot_session_prefix(status->slot_name);
     return keeper_lock_holder(reading->target, &ref, &status->engine, err) &&
            keeper_tables(reading->target, &ref, &reading->kept, err) &&
+           (reading->version < KEEPER_VERSION ||
+            keeper_parked_read(reading->target, &ref, &status->parked, err)) &&
            keeper_progress_read(reading->target, &ref, &reading->progress, err) &&
            waits_read(reading->target, "target", prefix, &status->waits, err);
 }

@@ -50,6 +50,20 @@ static bool judge_set(struct postgres *pg, const struct pending *pending,
     return true;
 }
 
+/* What the server refused because of itself (a file that cannot be read, a damaged index) is not
+ * the change's fault. Always false. */
+static bool blame(struct postgres *pg, const struct pending *pending, const struct err *err)
+{
+    static const char *const servers[] = {"58", "F0", "XX"};
+    for (size_t i = 0; i < COUNT_OF(servers); i++)
+        if (strncmp(err->sqlstate, servers[i], 2) == 0)
+            return false;
+    if (pg->options.failure && pending->change && err->kind == ERR_DATA)
+        apply_failure_change(pg->options.failure, pending->change,
+                             change_describe(pending->destination, pending->change), err);
+    return false;
+}
+
 /* Reads answers until at most `left` are to come. */
 static bool drain(struct postgres *pg, size_t left, struct err *err)
 {
@@ -70,11 +84,11 @@ static bool drain(struct postgres *pg, size_t left, struct err *err)
             continue;
         }
         if (answer.kind == PIPE_FAILED)
-            return conflict_reject(pg, pending, &answer.fail, err);
+            return conflict_reject(pg, pending, &answer.fail, err) || blame(pg, pending, err);
         if (answer.kind != PIPE_DONE)
             return err_set(err, ERR_FATAL, "target: an answer is out of order");
         if (!conflict_judge(pg, pending, &answer, err))
-            return false;
+            return blame(pg, pending, err);
     }
     return true;
 }
@@ -144,14 +158,17 @@ static bool send_row(struct postgres *pg, const struct change *change, struct er
     struct destination *destination = NULL;
     if (!destination_find(pg, change->relation, &destination, err))
         return false;
-    if (change->kind != CHANGE_INSERT && change->relation->replica_identity == 'n')
-        return err_set(err, ERR_DATA, "source: change of a row of %s, which has no identity",
-                       destination->label);
+    struct pending refused = {.change = change, .destination = destination};
+    if (change->kind != CHANGE_INSERT && change->relation->replica_identity == 'n') {
+        (void)err_set(err, ERR_DATA, "source: change of a row of %s, which has no identity",
+                      destination->label);
+        return blame(pg, &refused, err);
+    }
     struct statement *statement = statement_find(pg, destination, change);
     if (!statement->sql)
         return true;
     if (!collect_params(statement, change, destination, &pg->params, err))
-        return false;
+        return blame(pg, &refused, err);
     if (!statement->is_prepared) {
         statement->is_prepared = true;
         expect(pg, (struct pending){.ret_is_prepared = &statement->is_prepared});
@@ -269,7 +286,7 @@ static bool move_position(struct postgres *pg, const struct position *to, struct
     const char *params[] = {pg->options.keeper.slot, lsn_format(pg->start.lsn, from_text),
                             lsn_format(to->lsn, to_text)};
     struct pipe_answer answer;
-    if (!apply_drain(pg, err) || !fault_point("group.applied", err) ||
+    if (!fault_point("group.applied", err) ||
         !pipe_sql_params(pg->conn, pg->position_sql, 3, params, err) ||
         !pipe_flush(pg->conn, err) || !pipe_next(pg->conn, &answer, err))
         return false;
@@ -371,19 +388,27 @@ static bool apply_in_order(struct postgres *pg, const struct group *group, struc
     return true;
 }
 
+/* All answers are read: the caller may free the changes. */
+static bool apply_changes(struct postgres *pg, const struct group *group, struct err *err)
+{
+    bool by_sets = false;
+    bool is_refused = false;
+    return begin(pg, err) && sets_begin(pg, group, &by_sets, err) &&
+           (!by_sets || sets_apply(pg, group, &is_refused, err)) &&
+           ((by_sets && !is_refused) || apply_in_order(pg, group, err)) && apply_drain(pg, err);
+}
+
 bool postgres_apply(struct target *target, const struct group *group, struct err *err)
 {
     struct postgres *pg = postgres_of(target);
-    bool by_sets = false;
-    bool is_refused = false;
-    if (!begin(pg, err) || !sets_begin(pg, group, &by_sets, err) ||
-        (by_sets && !sets_apply(pg, group, &is_refused, err)) ||
-        ((!by_sets || is_refused) && !apply_in_order(pg, group, err)))
+    if (!apply_changes(pg, group, err)) {
+        if (pg->options.failure)
+            apply_failure_place(pg->options.failure, group->changes, group->count);
         return false;
+    }
     count_changes(pg, group);
-    if (!group->is_complete)
-        return apply_drain(pg, err); /* the caller may free the changes */
-    return move_position(pg, &group->position, err) && commit(pg, &group->position, err);
+    return !group->is_complete ||
+           (move_position(pg, &group->position, err) && commit(pg, &group->position, err));
 }
 
 static bool ask_flushed(struct postgres *pg, struct err *err)

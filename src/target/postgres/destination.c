@@ -402,9 +402,13 @@ bool destination_find(struct postgres *pg, const struct relation *relation,
     made->schema = str_dup(relation->schema);
     made->name = str_dup(relation->name);
     made->columns = mem_alloc(relation->column_count * sizeof(*made->columns));
-    if (!open_lookup(pg, err) || !find_root(pg, made, err) || !read_columns(pg, made, err) ||
-        !read_key(pg, made, err))
+    if (!open_lookup(pg, err))
         return false;
+    if (!find_root(pg, made, err) || !read_columns(pg, made, err) || !read_key(pg, made, err)) {
+        if (pg->options.failure && err->kind == ERR_CONFIG && !err->sqlstate[0])
+            apply_failure_table(pg->options.failure, relation->oid, err); /* our own checks */
+        return false;
+    }
     judge_sets(made);
     retire_older(pg, relation);
     HASH_ADD(hh, pg->destinations, serial, sizeof(uint64_t), made);

@@ -9,6 +9,7 @@
 #include "conf/settings.h"
 #include "keeper/keeper.h"
 #include "metrics/metrics.h"
+#include "target/failure.h"
 #include "target/target.h"
 
 struct postgres_options { /* everything borrowed, outlives the target */
@@ -28,6 +29,8 @@ struct postgres_options { /* everything borrowed, outlives the target */
     /* Takes a line for the log about a change that did not fit: its table and key. Called in the
      * applier's thread; not for every one, see conflict.c. NULL: not wanted. */
     void (*note)(const char *text);
+    struct apply_failure
+        *failure; /* says after a failed apply() which table is at fault; or NULL */
 };
 
 /* Connects. Unless disable_triggers says otherwise, session_replication_role becomes replica: user
