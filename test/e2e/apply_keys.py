@@ -155,6 +155,20 @@ ALIKE = {
             " UPDATE blind SET v = v + 1 WHERE n % 4 = 0",
             "DELETE FROM blind WHERE n % 5 = 0; INSERT INTO blind SELECT 'cLÉ ' || g, g, 9"
             f" FROM generate_series(5, {ROWS}, 5) g"]),
+    # The key tells apart what the column's own comparison does not.
+    "stricter": Case(
+        f"CREATE COLLATION loose {BLIND};"
+        f"CREATE TABLE stricter (k text COLLATE loose NOT NULL, n int, v int);"
+        f'CREATE UNIQUE INDEX stricter_key ON stricter (k COLLATE "C");'
+        f"ALTER TABLE stricter REPLICA IDENTITY USING INDEX stricter_key;"
+        f"INSERT INTO stricter SELECT 'a' || g, g, 0 FROM generate_series(1, {ROWS}) g;"
+        f"INSERT INTO stricter SELECT 'A' || g, -g, 0 FROM generate_series(1, {ROWS}) g", [
+            "UPDATE stricter SET v = n", "UPDATE stricter SET v = v + 1 WHERE n > 0",
+            "DELETE FROM stricter WHERE n < -100; UPDATE stricter SET k = upper(k) WHERE n > 100;"
+            " UPDATE stricter SET v = 7 WHERE n % 2 = 0",
+            "DELETE FROM stricter WHERE n BETWEEN -50 AND 50; INSERT INTO stricter SELECT 'A' || g, g,"
+            " 1 FROM generate_series(1, 50) g; INSERT INTO stricter SELECT 'a' || g, -g, 2 FROM"
+            " generate_series(1, 50) g; UPDATE stricter SET v = v + 1 WHERE n < 0"]),
     "by_index": Case(
         f"CREATE TABLE by_index (id int PRIMARY KEY, k text NOT NULL, l numeric NOT NULL, v int);"
         f"CREATE UNIQUE INDEX by_index_key ON by_index (l, k) INCLUDE (v);"

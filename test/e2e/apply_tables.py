@@ -72,6 +72,12 @@ KEYLESS = {
             " WHERE p[0] BETWEEN 20 AND 30; INSERT INTO unequal SELECT * FROM unequal",
             "DELETE FROM unequal WHERE " + some("unequal", "big = 's'", 7)]),
 }
+# Names that a statement of ours might use itself.
+KEYLESS["clash"] = image(
+    "clash", "id int, r spot, s spot, t spot, n spot", f"SELECT g, one, one, ROW(g, 1, '')::spot,"
+    f" one FROM (SELECT ROW(1, 1, '')::spot) x (one), generate_series(1, {ROWS}) g", [
+        "UPDATE clash SET n = t WHERE id % 2 = 0", "UPDATE clash SET t.note = 'x'",
+        "DELETE FROM clash WHERE id % 3 = 0"])
 KEYLESS["keyless_kinds"] = Case(
     (lambda make: make + "; ALTER TABLE keyless_kinds REPLICA IDENTITY FULL")(
         kinds("keyless_kinds", "")[0]), kinds("keyless_kinds", "")[1])
@@ -213,6 +219,11 @@ OTHERS = {
             *[f"UPDATE wide_open SET c{n} = c0 WHERE id % 5 = {n % 5}" for n in range(1, 10)],
             "UPDATE wide_open SET id = -id, c59 = 1; INSERT INTO wide_open (c5) SELECT"
             " generate_series(1, 100)"]),
+    "clash_keyed": Case(
+        f"CREATE TABLE t (n int PRIMARY KEY, t int, o int, a0 int, a1 int, b0 int, x0 int, gone int);"
+        f"INSERT INTO t SELECT g, 1, 2, 3, 4, 5, 6, 7 FROM generate_series(1, {ROWS}) g", [
+            "UPDATE t SET a0 = a1, a1 = a0, b0 = 0", "UPDATE t SET n = -n, gone = x0 WHERE n % 2 = 0",
+            "DELETE FROM t WHERE n % 3 = 0"]),
     "long_name": Case(  # of 63 bytes
         f"CREATE TABLE {'n' * 63} (id int PRIMARY KEY, {'c' * 63} int);"
         f"INSERT INTO {'n' * 63} SELECT g, 0 FROM generate_series(1, {ROWS}) g", [

@@ -46,3 +46,43 @@ def test_what_has_waited(shared_clusters, pipelines, request, family):
         pipes[way].is_equal()
         at_least = IN_SETS.get(family, (1000, 1000))
         sets_were_used(counted, WAYS[way]["apply_mode"], at_least[way == "each"])
+
+
+INTERLEAVED = """
+BEGIN 1; UPDATE t SET v = 1 WHERE id <= 100
+BEGIN 2; DELETE FROM t WHERE id BETWEEN 101 AND 200
+BEGIN 3; INSERT INTO t SELECT g, 3 FROM generate_series(1001, 1100) g
+COMMIT 2; SELECT
+INSIDE 1; INSERT INTO t SELECT g, 1 FROM generate_series(101, 200) g
+INSIDE 3; UPDATE t SET id = id + 1000 WHERE id BETWEEN 301 AND 400
+BEGIN 2; UPDATE t SET v = v + 20 WHERE id BETWEEN 201 AND 300
+INSIDE 1; SAVEPOINT a; UPDATE t SET v = -1 WHERE id <= 100; DELETE FROM t WHERE id BETWEEN 101 AND 150
+COMMIT 3; SELECT
+INSIDE 2; INSERT INTO t SELECT g, 2 FROM generate_series(301, 400) g
+INSIDE 1; ROLLBACK TO a; UPDATE t SET id = -id WHERE id BETWEEN 101 AND 120
+COMMIT 2; SELECT
+BEGIN 3; SAVEPOINT b; UPDATE t SET id = id + 5000 WHERE id > 1000; RELEASE b; SAVEPOINT c
+INSIDE 3; DELETE FROM t WHERE id > 5000; ROLLBACK TO c; UPDATE t SET v = v + 30 WHERE id > 1000
+COMMIT 1; SELECT
+INSIDE 3; UPDATE t SET v = 99 WHERE id BETWEEN -120 AND -101
+COMMIT 3; SELECT
+"""
+
+
+def test_transactions_commit_in_another_order_than_they_begin(shared_clusters, pipelines):
+    """Rows and keys go from one transaction to the next; what is rolled back is in neither."""
+    ways = list(WAYS)
+    first = pipelines(shared_clusters)
+    pipes = [first] + [pipelines(shared_clusters, source=first.source) for _ in ways[1:]]
+    first.source.sql("CREATE TABLE t (id int PRIMARY KEY, v int);"
+                     "INSERT INTO t SELECT g, 0 FROM generate_series(1, 500) g")
+    copy_all(pipes)
+    with first.source.connect() as one, first.source.connect() as two, first.source.connect() as three:
+        for line in INTERLEAVED.strip().splitlines():
+            word, number, text = line.replace(";", "", 1).split(" ", 2)
+            session = {"1": one, "2": two, "3": three}[number]
+            session.execute({"BEGIN": "BEGIN; ", "COMMIT": "COMMIT; "}.get(word, "") + text)
+    engines = [Applying(pipe, **WAYS[way]) for pipe, way in zip(pipes, ways)]
+    for pipe, engine in zip(pipes, engines):
+        engine.finish()
+        pipe.is_equal()

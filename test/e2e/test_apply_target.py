@@ -109,8 +109,8 @@ def test_a_trigger_of_the_target_changes_what_comes(pipe, mode):
 
 EXTRAS = """
 ALTER TABLE {0} ADD mine text NOT NULL DEFAULT 'new' CHECK (mine <> ''), ADD at int,
-    ADD seen bigint GENERATED ALWAYS AS (id * 2) STORED, ADD nr int GENERATED ALWAYS AS IDENTITY;
-UPDATE {0} SET mine = 'row ' || id, at = id;
+    ADD gone int, ADD seen bigint GENERATED ALWAYS AS (id * 2) STORED, ADD nr int GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE {0} DROP gone; UPDATE {0} SET mine = 'row ' || id, at = id;
 CREATE INDEX ON {0} (mine); ALTER TABLE {0} ADD UNIQUE (at, mine)
 """
 OWN_CHANGES = [
@@ -154,6 +154,30 @@ def test_the_targets_own_columns_stay_with_their_rows(pipe, mode):
         new = [row for row in rows if not row[0]]
         assert [row[1:4] for row in new] == [("new", None, True)] * len(new), name
         assert len({row[4] for row in rows}) == len(rows)
+
+
+TARGETS_DDL = ["SELECT 1", "ALTER TABLE t ADD other text DEFAULT 'o', DROP gone", "ALTER TABLE t DROP other",
+               "ALTER TABLE t ADD again int", "CREATE UNIQUE INDEX ON t (v, id)"]
+LIVE_CHANGES = ["UPDATE t SET v = v + 1", "UPDATE t SET id = -id WHERE id % 2 = 0",
+                "DELETE FROM t WHERE id % 10 = 1", "INSERT INTO t SELECT g, 7 FROM"
+                " generate_series(1, 300, 10) g ON CONFLICT DO NOTHING"]
+
+
+@MODES
+def test_the_target_is_altered_while_it_is_followed(pipe, mode):
+    """Between sets of one kind, whose statements are prepared."""
+    pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, v int);"
+                    "INSERT INTO t SELECT g, 0 FROM generate_series(1, 300) g")
+    pipe.copy()
+    pipe.target.sql("ALTER TABLE t ADD gone int")
+    engine = pipe.follow(apply_mode=mode)
+    for ddl in TARGETS_DDL:
+        pipe.target.sql(ddl)
+        run_changes(pipe, "t", LIVE_CHANGES)
+        pipe.catch_up(engine)
+        query = "SELECT id, v FROM t ORDER BY id"
+        assert pipe.target.sql(query) == pipe.source.sql(query)
+    engine.stop()
 
 
 @MODES
