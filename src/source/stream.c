@@ -440,6 +440,14 @@ static bool await_room(struct stream *stream, int timeout_ms, struct err *err)
     return left_ms > 0 || settle(stream, err);
 }
 
+/* Whether a batch goes out as it is: when it is full, and before a block of a transaction in
+ * progress, for which commits need not wait. */
+static bool is_ripe(const struct stream *stream)
+{
+    return batch_bytes(stream->filling) >= stream->options.batch_bytes ||
+           (stream->decoder.is_in_stream && batch_first(stream->filling));
+}
+
 /* One message, from the socket or from what was kept. */
 static bool step(struct stream *stream, int timeout_ms, bool *ret_came, struct err *err)
 {
@@ -466,8 +474,7 @@ static bool stream_next(struct feed *feed, int timeout_ms, struct batch **ret_ba
         stream->filling = batch_new();
     if (stream->is_replaying && !fault_point("stream.replay", err))
         return false;
-    while (has_come && batch_bytes(stream->filling) < stream->options.batch_bytes &&
-           clock_ms() < end_ms)
+    while (has_come && !is_ripe(stream) && clock_ms() < end_ms)
         if (!stream_tend(feed, err) ||
             !step(stream, batch_first(stream->filling) ? 0 : timeout_ms, &has_come, err))
             return false;

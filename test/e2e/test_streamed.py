@@ -108,6 +108,13 @@ CASES = {
     "a table that a rolled back subtransaction used first": [
         fill(1, 2000), "SAVEPOINT a", fill(1, 3000, "other"), "ROLLBACK TO a",
         fill(2001, 4000), fill(10, 3000, "other")],
+    "values out of line": [
+        "INSERT INTO other SELECT g, (SELECT string_agg(md5((g * i)::text), '')"
+        " FROM generate_series(1, 300) i) FROM generate_series(1, 100) g",
+        "UPDATE other SET id = id + 1000 WHERE id < 30", "SAVEPOINT a",
+        "UPDATE other SET v = 'short'", "ROLLBACK TO a", "DELETE FROM other WHERE id > 90"],
+    "rows inserted on conflict": [
+        fill(1, 2000), fill(1000, 4000) + " ON CONFLICT (id) DO UPDATE SET v = 'again'"],
     "truncated": [fill(1, 3000), "TRUNCATE t, other", fill(2000, 5000), fill(1, 10, "other")],
     "truncated in a subtransaction that was rolled back": [
         fill(1, 3000), "SAVEPOINT a", "TRUNCATE t", fill(1, 3000), "ROLLBACK TO a",
