@@ -1,5 +1,8 @@
 /* A connection pooler in between (pgbouncer and its like) ends what the engine builds on: sessions
- * with settings, locks and snapshots of their own, and replication connections.
+ * with settings, locks and snapshots of their own, and replication connections. That holds for its
+ * session mode as well: it refuses the startup options that keep a role's own settings out of our
+ * sessions, or drops them unsaid; sessions that a killed engine left could not be found and ended
+ * by their pid; and a lost client is noticed by the pooler's rules, not by ours.
  *
  * A pooler makes the pid of a session up, since the client may be given another server session any
  * time: what the connection was told is not what the server says. One that refuses startup options
