@@ -28,8 +28,7 @@ def cut_until_noticed(pipe, network, engine, side):
     return old
 
 
-def goes_on(pipe, network, engine, side, old):
-    network.wires[side].mend()
+def goes_on(pipe, engine, side, old):
     pipe.catch_up(engine)
     server = getattr(pipe, side)
     wait_until(lambda: not old & {pid for pid, in server.admin(OURS)},
@@ -48,7 +47,8 @@ def test_silence_while_idle(wired, network, side):
     old = cut_until_noticed(pipe, network, engine, side)
     with load(pipe.source, mill_step) as running:
         running.wait_steps(20)
-    goes_on(pipe, network, engine, side, old)
+    network.wires[side].mend()
+    goes_on(pipe, engine, side, old)
 
 
 @pytest.mark.parametrize("side", ["target", pytest.param("source", marks=LONG)])
@@ -61,7 +61,8 @@ def test_silence_while_busy(wired, network, side):
         running.wait_steps(20)
         old = cut_until_noticed(pipe, network, engine, side)
         running.wait_steps(20)
-    goes_on(pipe, network, engine, side, old)
+    network.wires[side].mend()
+    goes_on(pipe, engine, side, old)
 
 
 @pytest.mark.long
@@ -96,4 +97,4 @@ def test_a_signal_ends_it_while_a_server_is_silent(wired, network):
                                              " FROM pg_stat_replication"), "the change was sent")
     engine.stop()
     network.wires["target"].mend()
-    goes_on(pipe, network, network.start(pipe, **SOON), "target", set())
+    goes_on(pipe, network.start(pipe, **SOON), "target", set())
