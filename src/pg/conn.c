@@ -441,9 +441,10 @@ static bool drain(struct conn *conn, PGresult **ret_last, struct err *err)
     bool is_good = true;
     for (;;) {
         PGresult *result = NULL;
-        if (!conn_next_result(conn, &result, err)) {
+        struct err lost = {0};
+        if (!conn_next_result(conn, &result, &lost)) {
             PQclear(last);
-            return false;
+            return is_good || lost.kind == ERR_STOP ? err_copy(err, &lost) : false;
         }
         if (!result)
             break;

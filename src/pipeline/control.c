@@ -26,8 +26,17 @@
 #include "pipeline/late.h"
 #include "pipeline/sequences.h"
 #include "source/slot.h"
+#include "source/stream.h"
 
-enum { LOOK_MS = 1000, TARGET_CONNECT_MS = 2000, TARGET_RETRY_MS = 10000 };
+enum {
+    LOOK_MS = 1000,
+    TARGET_CONNECT_MS = 2000,
+    TARGET_RETRY_MS = 10000,
+    LET_GO_MS = 10000,
+    ENDED_MS = 100
+};
+
+static const char ADMIN_SHUTDOWN[] = "57P01";
 
 /* The target may be locked or slow: the slot is watched on. */
 #define TARGET_OPTIONS "-c statement_timeout=1000 -c synchronous_commit=off"
@@ -44,7 +53,8 @@ struct control {
     char *sequences_failed; /* owned: why the last round failed; NULL: it did not */
     char *fresh_at;         /* as the keeper has it from us */
     int64_t target_lost_ms;
-    int64_t beat_ms; /* when the last heartbeat was sent */
+    int64_t ended_ms; /* when the source ended our session; 0: it has taken another since */
+    int64_t beat_ms;  /* when the last heartbeat was sent */
     pthread_t thread;
     struct err verdict;
 };
@@ -92,6 +102,33 @@ static bool look(struct control *control, int64_t *ret_held, struct err *err)
     return true;
 }
 
+/* --- a source that shuts down --- */
+
+/* It ends sessions (so does an administrator), then takes no more of them; but its walsenders may
+ * go on for as long as we have not confirmed everything, and it with them. */
+static void note_ended(struct control *control, const struct err *err)
+{
+    if (strcmp(err->sqlstate, ADMIN_SHUTDOWN) == 0)
+        control->ended_ms = clock_ms();
+}
+
+static bool watch_stay(struct control *control, struct err *err)
+{
+    atomic_int *stay = &control->engine->stay;
+    if (connect_source(control, err)) {
+        control->ended_ms = 0;
+        atomic_store(stay, SOURCE_STAYS);
+        return true;
+    }
+    if (!control->ended_ms || err->kind != ERR_RETRY)
+        return false;
+    bool is_over = clock_ms() - control->ended_ms >= LET_GO_MS;
+    atomic_store(stay, is_over ? SOURCE_LET_GO : SOURCE_LEAVES);
+    if (is_over)
+        control->ended_ms = 0; /* once */
+    return false;
+}
+
 /* --- the heartbeat --- */
 
 static bool beat(struct control *control, struct err *err)
@@ -111,6 +148,8 @@ static int wait_ms(const struct control *control)
 {
     int64_t interval = control->engine->settings->heartbeat_interval_ms;
     int64_t left = interval ? control->beat_ms + interval - clock_ms() : LOOK_MS;
+    if (control->ended_ms && atomic_load(&control->engine->stay) == SOURCE_STAYS)
+        return ENDED_MS;
     int64_t sync = control->engine->settings->sequence_sync_interval_ms;
     if (sync)
         left = MIN_OF(left, sync);
@@ -180,6 +219,7 @@ static void tend_sequences(struct control *control)
         str_free(&control->sequences_failed);
         return;
     }
+    note_ended(control, &err);
     conn_free(&control->source); /* whatever state they are in */
     conn_free(&control->target);
     metrics_add(engine->metrics, METRIC_SEQUENCES_FAILED, 1);
@@ -219,8 +259,9 @@ static void *control_main(void *arg)
     do {
         struct err err = {0};
         int64_t held = 0;
-        if (!connect_source(control, &err) || !look(control, &held, &err) || !beat(control, &err) ||
+        if (!watch_stay(control, &err) || !look(control, &held, &err) || !beat(control, &err) ||
             !late_look(control->late, control->source, &err)) {
+            note_ended(control, &err);
             conn_free(&control->source); /* the stream reports a lost source; here we try again */
             if (err.kind != ERR_STOP)
                 log_err(LOG_DEBUG, &err);

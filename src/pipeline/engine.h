@@ -73,6 +73,7 @@ struct engine {
     int retry_ms;                 /* how long the last wait was */
     atomic_bool is_over_bound;    /* shared: the slot held more WAL than max_slot_wal */
     atomic_uint_fast64_t durable; /* shared: the position to print */
+    atomic_int stay;              /* shared: enum source_stay, as the control thread sees it */
 };
 
 /* Opens a connection of this pipeline; role is the last part of its application_name. */

@@ -229,6 +229,8 @@ static bool store_idle(struct session *session, struct err *err)
 static bool store_idle_at_times(struct session *session, struct err *err)
 {
     int64_t interval = session->engine->settings->idle_position_interval_ms;
+    if (atomic_load(&session->engine->stay) != SOURCE_STAYS) /* it waits for this very position */
+        interval = 0;
     return clock_ms() - session->stored_ms < interval || store_idle(session, err);
 }
 
@@ -548,8 +550,10 @@ static bool run_session(struct session *session, struct err *err)
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = session->reader_stop,
+        .stay = &engine->stay,
         .metrics = engine->metrics,
     };
+    atomic_store(&engine->stay, SOURCE_STAYS); /* if it does not, it takes no session of ours */
     return stream_reader_start(&options, &session->stored, session->reader_stop,
                                (size_t)engine->settings->queue_bytes, &session->reader, err) &&
            follow_on(session, err);

@@ -89,6 +89,11 @@ static bool report(struct stream *stream, bool wants_reply, struct err *err)
 static bool stream_tend(struct feed *feed, struct err *err)
 {
     struct stream *stream = stream_of(feed);
+    if (atomic_load(stream->options.stay) == SOURCE_LET_GO) {
+        conn_free(&stream->conn); /* here: the applier may be held up for as long as it likes */
+        return err_set(err, ERR_RETRY,
+                       "source: it is being shut down and the target is behind: letting it go");
+    }
     int64_t age = clock_ms() - stream->reported_ms;
     bool has_news = atomic_load(&stream->durable) != stream->reported;
     if (age < (has_news ? STATUS_SOON_MS : STATUS_MS))

@@ -1,6 +1,7 @@
 /* The feed that reads pgoutput from a replication slot. Owner: stream reader thread. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -8,6 +9,14 @@
 #include "base/stop.h"
 #include "metrics/metrics.h"
 #include "source/feed.h"
+
+/* A source that shuts down takes no new sessions, and waits for its walsenders until all is sent
+ * and confirmed. */
+enum source_stay {
+    SOURCE_STAYS,
+    SOURCE_LEAVES, /* confirm at once what can be */
+    SOURCE_LET_GO, /* it has waited long enough: its slot keeps what is left */
+};
 
 struct stream_options { /* everything borrowed, outlives the feed */
     const char *url;
@@ -29,6 +38,7 @@ struct stream_options { /* everything borrowed, outlives the feed */
     int connect_timeout_ms;
     int tcp_user_timeout_ms;
     const struct stop *stop; /* ends every wait */
+    const atomic_int *stay;  /* enum source_stay; LET_GO ends the stream */
     struct metrics *metrics;
 };
 

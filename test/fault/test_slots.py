@@ -48,6 +48,7 @@ NOISE = ("CREATE TABLE noise (v text); ALTER TABLE noise ALTER v SET STORAGE EXT
          "INSERT INTO noise SELECT repeat('x', 100000) FROM generate_series(1, {megabytes} * 10)")
 
 
+@pytest.mark.long
 def test_a_slot_that_is_invalidated_while_the_target_is_locked(own_clusters, pipelines):
     """max_slot_wal_keep_size: the server ends the walsender, and what it needed is gone."""
     own_clusters[0].configure(max_slot_wal_keep_size="16MB", max_wal_size="48MB")
