@@ -339,9 +339,12 @@ static bool take_commit(struct session *session, const struct change *change, st
     return true;
 }
 
+/* Ends no group but the last one: under load the source sends a keepalive behind almost every
+ * transaction, and a group would then hold one. */
 static bool take_idle(struct session *session, const struct change *change, struct err *err)
 {
-    if (has_group(session) && !finish_group(session, err))
+    bool is_last = session->until && change->end_lsn >= session->until;
+    if (is_last && has_group(session) && !finish_group(session, err))
         return false;
     char lsn[LSN_TEXT];
     log_trace("keepalive: everything before %s has come", lsn_format(change->end_lsn, lsn));
