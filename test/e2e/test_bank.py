@@ -1,20 +1,13 @@
 """Transfers between accounts: no reader of the target ever sees half of one."""
-import signal
 import time
 
+from harness.apply import stall
 from harness.cluster import free_port
 from harness.data import check_bank, make_bank, payday, transfer
 from harness.load import load
 from harness.program import metrics
 
 SECONDS, LONG_SECONDS = 8, 60
-
-
-def stall(engine, writers):
-    """The engine finds much waiting, and makes sets of it."""
-    engine.popen.send_signal(signal.SIGSTOP)
-    writers.wait_steps(150)
-    engine.popen.send_signal(signal.SIGCONT)
 
 
 def test_the_sum_is_right_at_every_moment(pipe, request):
@@ -28,7 +21,7 @@ def test_the_sum_is_right_at_every_moment(pipe, request):
         with load(pipe.target, check_bank, sessions=2) as readers:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                stall(engine, writers)
+                stall(engine, writers, 150)
                 readers.wait_steps(10)
             readers.wait_steps(50)
             pipe.catch_up(engine)

@@ -1,6 +1,7 @@
 """Applying what has waited: transactions that were committed while no engine ran are joined into
 groups, as large as the bounds allow, so that sets are made of them."""
 import collections
+import signal
 
 import psycopg
 import pytest
@@ -68,6 +69,13 @@ class Applying:
 
 def apply_waiting(pipe, **settings):
     return Applying(pipe, **settings).finish()
+
+
+def stall(engine, writers, steps):
+    """The engine stands still for so many steps of theirs: it finds much waiting, and makes sets."""
+    engine.popen.send_signal(signal.SIGSTOP)
+    writers.wait_steps(steps)
+    engine.popen.send_signal(signal.SIGCONT)
 
 
 def set_rows(counted):

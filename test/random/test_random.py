@@ -1,4 +1,5 @@
-"""Random schemas, copied and followed while four sessions change each of them for ten seconds.
+"""Random schemas, copied and followed while four sessions change each of them, in groups small
+and large.
 
     pytest random --seed 17                that one alone
     pytest random --seeds 30               1 to 30; without it 1 to 3, with --long 1 to 200
@@ -11,13 +12,14 @@ import pytest
 
 import random_changes
 import random_schema
-from harness.cluster import HAS_ICU, MAJORS
+from harness.apply import sets_were_used, stall
+from harness.cluster import HAS_ICU, MAJORS, free_port
 from harness.compare import schema_differences, sequence_differences
 from harness.load import load
-from harness.wait import wait_until
+from harness.program import metrics
 
 SESSIONS = 4
-SECONDS = 10
+SECONDS = 5  # while it follows
 TOGETHER = 5  # seeds that share a pair of databases
 SEEDS, LONG_SEEDS = 3, 200
 IS_18 = MAJORS["source"] >= 18
@@ -66,15 +68,18 @@ def sessions_of(schema):
 def test_random_schemas(pipe, seeds):
     pipe.source.sql(random_schema.EXTENSIONS)
     changes = [sessions_of(make(pipe, seed)) for seed in seeds]
+    port = free_port()
     everyone = list(itertools.chain(*changes))
     steps = [lambda session, _, one=one: one.step(session) for one in everyone]
     with load(pipe.source, *steps) as writers:
         writers.wait_steps(20 * len(seeds))
-        engine = pipe.start(**SETTINGS, **pipe.able())
+        engine = pipe.follow(120, listen=f"127.0.0.1:{port}", **SETTINGS, **pipe.able())
         end = time.monotonic() + SECONDS
-        wait_until(lambda: writers.check() and engine.runs() and time.monotonic() > end,
-                   "the time is over", SECONDS + 5)
+        while engine.runs() and time.monotonic() < end:  # in small groups and in large ones
+            writers.wait_steps(20 * len(seeds))
+            stall(engine, writers, 40 * len(seeds))
     pipe.catch_up(engine, 120)
+    sets_were_used(metrics(port), "sets", 100 * len(seeds))
     pipe.is_verified(schema=True)
     engine.stop()
     pipe.copy(**SETTINGS, **pipe.able())
