@@ -63,20 +63,35 @@ static void segment_reset(struct segment *segment)
 
 /* --- what can be a set --- */
 
-/* Notes the formats of the values that rows of the fold bring. False: both in one table. */
+/* Notes the format of a row's values. False: there are both, or the row is so large that a copy of
+ * it is too much. */
+static bool take_format(struct bucket *bucket, const struct fold_row *row, bool *has_binary)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < bucket->relation->column_count; i++) {
+        const bool is_key = row->old && bucket->destination->is_key[i];
+        const struct value *values[] = {row->values ? &row->values[i] : NULL,
+                                        is_key ? &row->old[i] : NULL};
+        for (size_t j = 0; j < COUNT_OF(values); j++) {
+            if (!values[j] || (values[j]->kind != VALUE_TEXT && values[j]->kind != VALUE_BINARY))
+                continue;
+            bytes += values[j]->len;
+            if (values[j]->kind == VALUE_TEXT)
+                bucket->is_text = true;
+            else
+                *has_binary = true;
+        }
+    }
+    return bytes <= SET_BYTES && !(bucket->is_text && *has_binary);
+}
+
 static bool take_formats(struct bucket *bucket)
 {
     bool has_binary = false;
-    const size_t columns = bucket->relation->column_count;
     for (const struct fold_row *row = fold_first(bucket->fold); row; row = row->next)
-        for (size_t i = 0; i < columns; i++) {
-            bool is_key = row->old && bucket->destination->is_key[i];
-            enum value_kind kind = row->values ? row->values[i].kind : VALUE_NULL;
-            enum value_kind old_kind = is_key ? row->old[i].kind : VALUE_NULL;
-            bucket->is_text |= kind == VALUE_TEXT || old_kind == VALUE_TEXT;
-            has_binary |= kind == VALUE_BINARY || old_kind == VALUE_BINARY;
-        }
-    return !bucket->is_text || !has_binary;
+        if (!take_format(bucket, row, &has_binary))
+            return false;
+    return true;
 }
 
 static bool has_vanished(const struct fold *fold)
