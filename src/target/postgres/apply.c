@@ -33,20 +33,24 @@ static void expect(struct postgres *pg, struct pending pending)
     pg->pending[(pg->pending_first + pg->pending_count++) % PENDING_MAX] = pending;
 }
 
-/* A set that does not fit is no error yet: the group is applied in its order instead, unless the
- * reason is not the rows'. */
-static bool judge_set(struct postgres *pg, const struct pending *pending,
-                      const struct pipe_answer *answer, struct err *err)
+/* What does not fit is no error yet when the order of the source may make it fit: in a set, or in a
+ * table that shares its own with others. *ret_is_refused: the group is applied in its order. */
+static bool judge_refusal(struct postgres *pg, const struct pending *pending,
+                          const struct pipe_answer *answer, bool *ret_is_refused, struct err *err)
 {
-    if (answer->kind == PIPE_DONE &&
-        (pending->set_rows < 0 || answer->affected == pending->set_rows))
+    bool fits = pending->fitting_rows < 0 || answer->affected == pending->fitting_rows;
+    bool may_refuse = pending->is_set ||
+                      (pg->is_by_sets && pending->destination && pending->destination->is_routed);
+    *ret_is_refused = false;
+    if (!may_refuse || (answer->kind == PIPE_DONE && fits))
         return true;
     if (answer->kind == PIPE_FAILED && answer->fail.kind == ERR_RETRY)
         return err_copy(err, &answer->fail);
     log_debug("%s: %s", pending->destination->label,
-              answer->kind == PIPE_FAILED ? answer->fail.text : "a set did not find all its rows");
+              answer->kind == PIPE_FAILED ? answer->fail.text : "other rows were there");
     if (!pg->refused)
         pg->refused = pending->destination;
+    *ret_is_refused = true;
     return true;
 }
 
@@ -69,6 +73,7 @@ static bool drain(struct postgres *pg, size_t left, struct err *err)
 {
     while (pg->pending_count > left) {
         struct pipe_answer answer;
+        bool is_refused = false;
         struct pending *pending = &pg->pending[pg->pending_first];
         if (!pipe_next(pg->conn, &answer, err))
             return false;
@@ -78,11 +83,10 @@ static bool drain(struct postgres *pg, size_t left, struct err *err)
             *pending->ret_is_prepared = false;
         if (answer.kind == PIPE_SKIPPED && pg->refused)
             continue;
-        if (pending->is_set) {
-            if (!judge_set(pg, pending, &answer, err))
-                return false;
+        if (!judge_refusal(pg, pending, &answer, &is_refused, err))
+            return false;
+        if (is_refused || pending->is_set)
             continue;
-        }
         if (answer.kind == PIPE_FAILED)
             return conflict_reject(pg, pending, &answer.fail, err) || blame(pg, pending, err);
         if (answer.kind != PIPE_DONE)
@@ -123,12 +127,12 @@ bool apply_send_set(struct postgres *pg, struct destination *destination,
         statement->is_prepared = true;
         expect(pg, (struct pending){.destination = destination,
                                     .is_set = true,
-                                    .set_rows = -1,
+                                    .fitting_rows = -1,
                                     .ret_is_prepared = &statement->is_prepared});
         if (!pipe_prepare(pg->conn, statement->name, statement->sql, err))
             return false;
     }
-    expect(pg, (struct pending){.destination = destination, .is_set = true, .set_rows = rows});
+    expect(pg, (struct pending){.destination = destination, .is_set = true, .fitting_rows = rows});
     return pipe_execute(pg->conn, statement->name, &pg->params, err);
 }
 
@@ -153,6 +157,12 @@ static bool collect_params(const struct statement *statement, const struct chang
     return true;
 }
 
+/* What an answer must say for the change to have found just its row; -1: that is not told. */
+static int64_t fitting_rows(const struct statement *statement)
+{
+    return statement->answer == ANSWER_ONE || statement->answer == ANSWER_KEPT ? 1 : -1;
+}
+
 static bool send_row(struct postgres *pg, const struct change *change, struct err *err)
 {
     struct destination *destination = NULL;
@@ -175,7 +185,8 @@ static bool send_row(struct postgres *pg, const struct change *change, struct er
         if (!pipe_prepare(pg->conn, statement->name, statement->sql, err))
             return false;
     }
-    expect(pg, (struct pending){change, destination, statement});
+    expect(pg, (struct pending){change, destination, statement,
+                                .fitting_rows = fitting_rows(statement)});
     return pipe_execute(pg->conn, statement->name, &pg->params, err);
 }
 
@@ -196,7 +207,7 @@ static bool send_truncate(struct postgres *pg, const struct change *change, stru
     if (!destination)
         return true;
     buf_puts(&sql, change->restarts_identity ? " RESTART IDENTITY" : "");
-    expect(pg, (struct pending){change, destination, NULL});
+    expect(pg, (struct pending){change, destination, NULL, .fitting_rows = -1});
     return pipe_sql(pg->conn, sql.data, err);
 }
 

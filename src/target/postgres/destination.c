@@ -261,6 +261,7 @@ static bool find_root(struct postgres *pg, struct destination *destination, stru
     if (strcmp(rows_text(rows, 0, 0), kept->schema) == 0 &&
         strcmp(rows_text(rows, 0, 1), kept->name) == 0)
         return true;
+    destination->is_routed = true;
     str_set(&destination->schema, str_dup(rows_text(rows, 0, 0)));
     str_set(&destination->name, str_dup(rows_text(rows, 0, 1)));
     str_set(&destination->label, str_fmt("%s.%s in %s.%s", relation->schema, relation->name,

@@ -99,6 +99,7 @@ struct destination {
     struct relation *relation; /* a reference */
     char *label;               /* owned: "schema.name", for people */
     char *schema, *name;       /* owned: the target's; not the relation's when routed */
+    bool is_routed; /* another table's name: that of its root, which other relations share */
     bool is_partitioned;
     bool has_key;        /* rows are found by the columns that have `equal`; else by record image */
     bool has_key_index;  /* a unique index of the target carries it */
@@ -114,6 +115,7 @@ struct destination {
     size_t row_count;
     struct set_statement *sets;
     unsigned refusals;     /* of sets, of late; see sets.c */
+    int64_t refused_ms;    /* the last one */
     unsigned ordered_left; /* groups to be applied change by change before sets are tried again */
     struct tally tallies[COLLISION_COUNT];
     struct destination *next_retired;

@@ -21,7 +21,7 @@ struct pending {
     struct destination *destination;
     const struct statement *statement;
     bool is_set;           /* of a set, or its PREPARE: no error, but a refusal */
-    int64_t set_rows;      /* that it must affect; -1: a PREPARE */
+    int64_t fitting_rows;  /* that it must affect to fit; -1: it does not matter here */
     bool *ret_is_prepared; /* of a PREPARE: cleared when the server did not do it */
 };
 
@@ -51,6 +51,7 @@ struct postgres {
     struct pending pending[PENDING_MAX]; /* a ring: answers come in the order of the commands */
     size_t pending_first, pending_count;
     uint64_t collisions[COLLISION_COUNT]; /* of the group: counted once it has committed */
+    bool is_by_sets;                      /* sets.c is at work: a misfit may be a refusal */
     struct destination *refused;          /* whose set did not fit; sets.c */
     struct arena *arena;                  /* of the sets in hand */
     struct row_array news, olds;          /* their parameters */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "change/fold.h"
@@ -25,8 +26,8 @@ enum {
     SET_MIN = 8, /* changes of a table; fewer go as fast one by one */
     SET_ROWS = 2000,
     SET_BYTES = 1024 * 1024,
-    ORDERED_MAX = 256,
-    REFUSALS_MAX = 8,
+    REFUSALS_MAX = 8, /* then 256 groups go in order */
+    FORGIVEN_MS = 60000,
 };
 
 /* The changes of one table between two barriers. */
@@ -102,17 +103,11 @@ static bool has_vanished(const struct fold *fold)
     return false;
 }
 
-static bool has_other_name(const struct destination *destination)
-{
-    return strcmp(destination->name, destination->relation->name) != 0 ||
-           strcmp(destination->schema, destination->relation->schema) != 0;
-}
-
 /* Tables that share one on the target (their root's) must not differ in this: the deletes of all
  * come before the inserts of any. */
 static bool is_worth(const struct bucket *bucket)
 {
-    return bucket->count >= SET_MIN || has_other_name(bucket->destination);
+    return bucket->count >= SET_MIN || bucket->destination->is_routed;
 }
 
 static void try_fold(struct segment *segment, struct bucket *bucket)
@@ -361,7 +356,7 @@ bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wan
     return true;
 }
 
-/* Tables of the group that were in order wait one group less for their sets. */
+/* A group less to wait for the tables that are applied in order. */
 static void note_done(struct postgres *pg)
 {
     struct destination *destination, *next;
@@ -374,8 +369,12 @@ static void note_done(struct postgres *pg)
 static bool take_back(struct postgres *pg, struct err *err)
 {
     struct destination *destination = pg->refused;
+    int64_t now_ms = clock_ms();
+    if (now_ms - destination->refused_ms > FORGIVEN_MS)
+        destination->refusals = 0;
+    destination->refused_ms = now_ms;
     destination->refusals = MIN_OF(destination->refusals + 1, (unsigned)REFUSALS_MAX);
-    destination->ordered_left = MIN_OF(1U << destination->refusals, (unsigned)ORDERED_MAX);
+    destination->ordered_left = 1U << destination->refusals;
     memset(pg->collisions, 0, sizeof(pg->collisions));
     metrics_add(pg->options.metrics, METRIC_ORDERED_FALLBACKS, 1);
     log_debug("%s: a set was refused; the group is applied change by change, the table for %u "
@@ -390,12 +389,14 @@ bool sets_apply(struct postgres *pg, const struct group *group, bool *ret_is_ref
 {
     struct segment segment = {.pg = pg};
     pg->refused = NULL;
+    pg->is_by_sets = true;
     *ret_is_refused = false;
     bool is_good = apply_send_sql(pg, "SAVEPOINT sets", err);
     for (size_t i = 0; i < group->count && is_good && !pg->refused; i++)
         is_good = gather(&segment, group->changes[i], err);
     is_good = is_good && (pg->refused || flush(&segment, err)) && apply_drain(pg, err);
     segment_reset(&segment);
+    pg->is_by_sets = false;
     if (!is_good)
         return false;
     if (pg->refused) {
