@@ -218,7 +218,8 @@ bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,
     char *sql = quote_sql("SELECT source_oid, schema_name, table_name, snapshot, end_lsn,"
                           " signature, is_copied, is_ours, target_oid,"
                           " coalesce((pg_catalog.to_jsonb(t) ->> 'is_insert_only')::bool, false),"
-                          " (pg_catalog.to_jsonb(t) ->> 'parked_lsn')::pg_catalog.pg_lsn"
+                          " (pg_catalog.to_jsonb(t) ->> 'parked_lsn')::pg_catalog.pg_lsn,"
+                          " coalesce((pg_catalog.to_jsonb(t) ->> 'is_resync')::bool, false)"
                           " FROM %I.tables t WHERE slot = $1 ORDER BY source_oid",
                           ref->schema);
     if (!conn_query_params(conn, sql, 1, params, &rows, err))
@@ -238,6 +239,7 @@ bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,
             .target_oid = rows_oid(rows, i, 8),
             .is_insert_only = rows_bool(rows, i, 9),
             .parked_lsn = rows_lsn(rows, i, 10),
+            .is_resync = rows_bool(rows, i, 11),
         };
     *ret_tables = tables;
     return true;

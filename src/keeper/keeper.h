@@ -151,6 +151,7 @@ struct keeper_table {
     bool is_ours;        /* the table was made by the copy, not found there */
     bool is_insert_only; /* its UPDATEs and DELETEs are not published */
     uint64_t parked_lsn; /* from here on its changes are left out (park.h); 0: they are not */
+    bool is_resync;      /* it is parked, and to be copied anew beside the stream */
 };
 
 struct keeper_tables {
@@ -158,7 +159,6 @@ struct keeper_tables {
     size_t count;
 };
 #define KEEPER_TABLES_INIT ((struct keeper_tables){0})
-
 bool keeper_tables(struct conn *conn, const struct keeper_ref *ref,
                    struct keeper_tables *ret_tables, struct err *err);
 void keeper_tables_release(struct keeper_tables *tables);

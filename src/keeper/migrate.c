@@ -2,6 +2,7 @@
  * version to the next; the whole runs in one transaction, with the schema as search_path: the texts
  * name no schema. */
 #include "keeper/keeper.h"
+#include "keeper/park.h"
 
 #include "base/mem.h"
 #include "pg/quote.h"
@@ -58,7 +59,8 @@ static const char *const migrations[KEEPER_VERSION] = {
     " PRIMARY KEY (slot, oid));",
     "ALTER TABLE pipeline ADD COLUMN is_snapshot boolean NOT NULL DEFAULT false;",
     "ALTER TABLE pipeline ADD COLUMN is_making_slot boolean NOT NULL DEFAULT false;",
-    "ALTER TABLE tables ADD COLUMN parked_lsn pg_lsn;"
+    "ALTER TABLE tables ADD COLUMN parked_lsn pg_lsn,"
+    " ADD COLUMN is_resync boolean NOT NULL DEFAULT false;"
     "CREATE TABLE apply_errors ("
     " number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
     " slot text NOT NULL REFERENCES pipeline ON DELETE CASCADE,"
@@ -196,7 +198,7 @@ bool keeper_drop(struct conn *conn, const char *schema, bool *ret_dropped, struc
     *ret_dropped = false;
     if (!exists)
         return true;
-    if (!has_meta(conn, schema, ret_dropped, err) ||
+    if (!has_meta(conn, schema, ret_dropped, err) || !keeper_drop_sides(conn, schema, err) ||
         !conn_execf(conn, err,
                     "DROP TABLE IF EXISTS %I.parts, %I.tables, %I.position, %I.large_objects,"
                     " %I.apply_errors, %I.pipeline, %I.meta",

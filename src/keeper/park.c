@@ -7,12 +7,12 @@
 #include "pg/lsn.h"
 #include "pg/quote.h"
 
-static char *oid_array(const struct keeper_parking *parking)
+static char *oid_array(const uint32_t *oids, size_t count)
 {
     struct buf text = BUF_INIT;
     buf_putc(&text, '{');
-    for (size_t i = 0; i < parking->count; i++)
-        buf_fmt(&text, "%s%u", i ? "," : "", parking->oids[i]);
+    for (size_t i = 0; i < count; i++)
+        buf_fmt(&text, "%s%u", i ? "," : "", oids[i]);
     buf_putc(&text, '}');
     return buf_take(&text);
 }
@@ -23,8 +23,9 @@ static char *park_sql(const char *schema)
     return quote_sql(
         "WITH failed AS (SELECT source_oid, target_oid FROM %I.tables"
         "  WHERE slot = $1 AND source_oid = ANY ($2::oid[])),"
-        " parked AS (UPDATE %I.tables t SET parked_lsn = p.lsn FROM %I.position p"
-        "  WHERE t.slot = $1 AND p.slot = $1 AND t.parked_lsn IS NULL"
+        " parked AS (UPDATE %I.tables t SET parked_lsn = coalesce(t.parked_lsn, p.lsn),"
+        "  is_resync = false FROM %I.position p"
+        "  WHERE t.slot = $1 AND p.slot = $1 AND (t.parked_lsn IS NULL OR t.is_resync)"
         "  AND (t.source_oid IN (SELECT source_oid FROM failed)"
         "   OR ($3::bool AND t.target_oid IN (SELECT target_oid FROM failed)))"
         "  RETURNING t.source_oid, t.schema_name, t.table_name)"
@@ -49,7 +50,7 @@ bool keeper_park(struct conn *conn, const struct keeper_ref *ref,
 {
     AUTO(rows_free) struct rows *rows = NULL;
     AUTO(str_free) char *sql = park_sql(ref->schema);
-    AUTO(str_free) char *oids = oid_array(parking);
+    AUTO(str_free) char *oids = oid_array(parking->oids, parking->count);
     char lsn[LSN_TEXT];
     const char *params[] = {ref->slot,
                             oids,
@@ -83,7 +84,7 @@ bool keeper_parked_read(struct conn *conn, const struct keeper_ref *ref,
         " e.sqlstate, e.message, e.at FROM %I.tables t LEFT JOIN LATERAL"
         " (SELECT * FROM %I.apply_errors a WHERE a.slot = t.slot AND a.source_oid = t.source_oid"
         "  ORDER BY a.number DESC LIMIT 1) e ON true"
-        " WHERE t.slot = $1 AND t.parked_lsn IS NOT NULL ORDER BY 2, 3",
+        " WHERE t.slot = $1 AND t.parked_lsn IS NOT NULL AND NOT t.is_resync ORDER BY 2, 3",
         ref->schema, ref->schema);
     if (!conn_query_params(conn, sql, 1, params, &rows, err))
         return err_wrap(err, "could not read the parked tables");
@@ -118,4 +119,49 @@ void keeper_parked_list_release(struct keeper_parked_list *list)
     }
     free(list->items);
     *list = KEEPER_PARKED_LIST_INIT;
+}
+
+/* --- copied anew --- */
+
+bool keeper_resync(struct conn *conn, const struct keeper_ref *ref, const uint32_t *oids,
+                   size_t count, struct err *err)
+{
+    AUTO(str_free) char *list = oid_array(oids, count);
+    return conn_execf(conn, err,
+                      "UPDATE %I.tables t SET is_resync = true,"
+                      " parked_lsn = coalesce(t.parked_lsn, p.lsn) FROM %I.position p"
+                      " WHERE t.slot = %L AND p.slot = t.slot AND t.source_oid = ANY (%L::oid[])",
+                      ref->schema, ref->schema, ref->slot, list) ||
+           err_wrap(err, "could not record the tables to be copied anew");
+}
+
+char *keeper_side_name(uint32_t oid)
+{
+    return str_fmt("resync_%u", oid);
+}
+
+char *keeper_rejoin_sql(const struct keeper_ref *ref, const struct keeper_table *table)
+{
+    char lsn[LSN_TEXT];
+    return quote_sql("UPDATE %I.tables SET schema_name = %L, table_name = %L, target_oid = %u,"
+                     " snapshot = %L, end_lsn = %L, signature = %L, parked_lsn = NULL,"
+                     " is_resync = false WHERE slot = %L AND source_oid = %u",
+                     ref->schema, table->schema, table->name, table->target_oid, table->snapshot,
+                     lsn_format(table->end_lsn, lsn), table->signature, ref->slot, table->oid);
+}
+
+bool keeper_drop_sides(struct conn *conn, const char *schema, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {schema};
+    if (!conn_query_params(conn,
+                           "SELECT c.relname FROM pg_catalog.pg_class c, pg_catalog.pg_namespace n"
+                           " WHERE c.relnamespace = n.oid AND n.nspname = $1"
+                           " AND c.relkind = 'r' AND c.relname ~ '^resync_[0-9]+$'",
+                           1, params, &rows, err))
+        return err_wrap(err, "could not look for tables that were being copied anew");
+    for (int i = 0; i < rows_count(rows); i++)
+        if (!conn_execf(conn, err, "DROP TABLE IF EXISTS %I.%I", schema, rows_text(rows, i, 0)))
+            return err_wrap(err, "could not drop what was left of a table copied anew");
+    return true;
 }

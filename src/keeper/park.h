@@ -3,7 +3,9 @@
  * Invariant: a table is recorded as parked, with the reason, while no group is open, at the
  * position from which its changes are left out; nothing more is applied before that is committed.
  * So it stands as of that position whatever dies when. It ceases to be parked when it is recorded
- * as copied again (keeper_plan_table()). */
+ * as copied again (keeper_plan_table()), or in the transaction that replaces its contents by a copy
+ * made beside the stream (keeper_rejoin_sql()). Until that commits, a table that is copied anew is
+ * parked: what is set aside of it in between may be lost with the process. */
 #pragma once
 
 #include <stdbool.h>
@@ -52,3 +54,16 @@ struct keeper_parked_list {
 bool keeper_parked_read(struct conn *conn, const struct keeper_ref *ref,
                         struct keeper_parked_list *ret_list, struct err *err);
 void keeper_parked_list_release(struct keeper_parked_list *list); /* AUTO handler */
+
+/* Records that tables are to be copied anew beside the stream; parked they are from then on. */
+bool keeper_resync(struct conn *conn, const struct keeper_ref *ref, const uint32_t *oids,
+                   size_t count, struct err *err);
+
+/* For the target's transaction that replaces the table's contents: it is followed again, with S, L,
+ * columns and names of the new copy. Owned. */
+char *keeper_rejoin_sql(const struct keeper_ref *ref, const struct keeper_table *table);
+
+/* The table of the keeper's schema that holds the new copy until then; owned. And dropping what is
+ * left of any. */
+char *keeper_side_name(uint32_t oid);
+bool keeper_drop_sides(struct conn *conn, const char *schema, struct err *err);

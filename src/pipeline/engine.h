@@ -65,6 +65,7 @@ struct engine {
     uint32_t newcomer; /* a relation that the stream brought and nobody has looked at; 0: none */
     uint32_t to_come;  /* the last newcomer: the copy takes it in, if it can */
     struct apply_failure failure; /* of the last session of following */
+    bool has_resync_failed;       /* it is that of a table that was being copied anew */
     uint32_t *restless; /* owned: OIDs of tables that changed shape while they were copied */
     size_t restless_count;
     uint64_t until;               /* 0: for ever */
@@ -79,6 +80,9 @@ struct engine {
 /* Opens a connection of this pipeline; role is the last part of its application_name. */
 bool engine_connect(struct engine *engine, bool is_source, const char *role, struct conn **ret_conn,
                     struct err *err);
+/* The same from a thread of its own, which this ends. */
+bool engine_connect_until(const struct engine *engine, bool is_source, const char *role,
+                          const struct stop *stop, struct conn **ret_conn, struct err *err);
 char *engine_name(const struct engine *engine, const char *role);
 
 /* The tables of the pipeline under the connection's present snapshot. */

@@ -19,6 +19,7 @@
 #include "pipeline/handover.h"
 #include "pipeline/attached.h"
 #include "pipeline/park.h"
+#include "pipeline/resync.h"
 #include "pipeline/route.h"
 #include "pipeline/stream_reader.h"
 #include "target/postgres/postgres.h"
@@ -42,6 +43,7 @@ struct session {
     uint64_t known_serial; /* of the last relation that the keeper knew */
     bool is_known_parked;
     struct handover *handover;
+    struct resync *resync; /* of tables that are copied anew; NULL: there are none (any more) */
     uint64_t until;
     bool is_reached; /* everything before `until` is in the group or applied */
 
@@ -285,7 +287,9 @@ static bool take_truncate(struct session *session, const struct change *change, 
         bool is_skipped = false;
         if (!look_at(session, change->truncated[i], &is_skipped, err))
             return false;
-        if (!is_skipped)
+        if (is_skipped)
+            resync_keep(session->resync, change, change->truncated[i], session->xid);
+        else
             left[known++] = change->truncated[i];
     }
     const struct relation **all = arena_alloc(session->arena, size + 1);
@@ -310,15 +314,16 @@ static bool take_row(struct session *session, const struct change *change, struc
     bool is_skipped = false;
     if (!look_at(session, change->relation, &is_skipped, err))
         return false;
-    if (!is_skipped &&
-        !handover_skips(session->handover, change, session->xid, session->commit_lsn))
+    if (is_skipped)
+        resync_keep(session->resync, change, change->relation, session->xid);
+    else if (!handover_skips(session->handover, change, session->xid, session->commit_lsn))
         add_change(session, change);
     return true;
 }
 
 static bool take_begin(struct session *session, const struct change *change, struct err *err)
 {
-    if (session->until && change->lsn >= session->until) {
+    if (session->until && !session->resync && change->lsn >= session->until) {
         session->is_reached = true;
         return finish_group(session, err);
     }
@@ -349,7 +354,7 @@ static bool take_idle(struct session *session, const struct change *change, stru
     char lsn[LSN_TEXT];
     log_trace("keepalive: everything before %s has come", lsn_format(change->end_lsn, lsn));
     session->idle_lsn = MAX_OF(session->idle_lsn, change->end_lsn);
-    if (session->until && session->idle_lsn >= session->until)
+    if (session->until && !session->resync && session->idle_lsn >= session->until)
         session->is_reached = true;
     return true;
 }
@@ -387,7 +392,32 @@ static bool take_batch(struct session *session, struct batch *take_batch, struct
         return false;
     if (session->change_count == 0)
         drop_held(session);
-    return true;
+    return resync_settle(session->resync, err);
+}
+
+/* Tables that are copied anew join between transactions, in a transaction of their own at the
+ * position that all others have reached. `until` waits for them. */
+static bool let_join(struct session *session, struct err *err)
+{
+    if (!session->resync)
+        return true;
+    if (!resync_look(session->resync, err))
+        return false;
+    uint64_t lsn = MAX_OF(session->idle_lsn, session->end.lsn);
+    if (session->is_in_transaction || !resync_is_ready(session->resync, lsn))
+        return true;
+    if (has_group(session) && !finish_group(session, err))
+        return false;
+    session->end.lsn = lsn;
+    if (!resync_join(session->resync, session->target, &session->tables, &session->end, err))
+        return false;
+    session->stored = session->end;
+    session->stored_ms = clock_ms();
+    session->known_serial = 0;
+    if (resync_is_over(session->resync))
+        resync_close(&session->resync);
+    session->is_reached = session->until && !session->resync && lsn >= session->until;
+    return park_tell(session->engine, &session->tables);
 }
 
 static bool when_idle(struct session *session, struct err *err)
@@ -453,8 +483,10 @@ static bool follow_on(struct session *session, struct err *err)
         void *item = NULL;
         if (stop_raised(session->engine->soft) && !session->is_started)
             return stop_here(session, err);
-        if (!look_for_attached(session, err))
+        if (!look_for_attached(session, err) || !let_join(session, err))
             return false;
+        if (session->is_reached)
+            break;
         enum queue_result result = queue_pop(queue, &item, 0);
         if (result == QUEUE_TIMEOUT) { /* no input waits: what is whole commits now */
             if (!when_idle(session, err))
@@ -510,7 +542,8 @@ static bool open_target(struct session *session, struct err *err)
            park_tell(engine, &session->tables) &&
            handover_new(&session->tables, &engine->pipeline, &session->handover, err) &&
            postgres_open(&options, &session->target, err) &&
-           session->target->ops->load(session->target, &session->stored, err);
+           session->target->ops->load(session->target, &session->stored, err) &&
+           resync_open(engine, &session->tables, &session->resync, err);
 }
 
 static uint64_t newest_end(const struct session *session)
@@ -531,7 +564,7 @@ static bool run_session(struct session *session, struct err *err)
     session->stored_ms = clock_ms();
     char lsn[LSN_TEXT];
     log_debug("the target stands at %s", lsn_format(session->stored.lsn, lsn));
-    if (session->until && session->stored.lsn >= session->until)
+    if (session->until && !session->resync && session->stored.lsn >= session->until)
         return tell_durable(session, FINAL_FLUSH_MS, err);
     struct stream_options options = {
         .url = engine->settings->source,
@@ -565,6 +598,7 @@ static bool run_session(struct session *session, struct err *err)
 static void close_session(struct session *session, struct err *err)
 {
     struct err why = {0};
+    resync_close(&session->resync);
     stream_reader_stop(&session->reader, &why, &session->engine->wants_text);
     /* The applier noticed the end of the queue only: the reader knows the reason. */
     if (err->kind == ERR_NONE)
@@ -591,6 +625,7 @@ static bool follow_once(struct engine *engine, uint64_t until, struct err *err)
     };
     *err = (struct err){0};
     apply_failure_release(&engine->failure);
+    engine->has_resync_failed = false;
     bool is_done = run_session(&session, err);
     struct err unused = {0};
     close_session(&session, is_done ? &unused : err);
@@ -602,7 +637,8 @@ bool engine_follow(struct engine *engine, uint64_t until, struct err *err)
     while (!follow_once(engine, until, err)) {
         if (engine->newcomer)
             return false;
-        bool is_parked = park_may(engine) && park_failed(engine, err);
+        bool is_parked = park_may(engine) && park_failed(engine, err) &&
+                         engine->settings->on_apply_error == APPLY_ERROR_PARK;
         if (stop_raised(engine->soft))
             return is_parked || err->kind == ERR_STOP || err->kind == ERR_RETRY
                        ? err_set(err, ERR_STOP, "stopped")

@@ -93,16 +93,21 @@ bool history_follow(struct engine *engine, struct conn *source, struct err *err)
            (history.timeline == engine->pipeline.timeline || take_timeline(engine, &history, err));
 }
 
-bool history_is_same(const struct engine *engine, struct conn *source, struct err *err)
+bool history_is_on(uint32_t timeline, struct conn *source, struct err *err)
 {
-    AUTO(str_free) char *timeline = NULL;
+    AUTO(str_free) char *text = NULL;
     if (!conn_text(source,
                    "SELECT pg_catalog.left(pg_catalog.pg_walfile_name("
                    "pg_catalog.pg_current_wal_insert_lsn()), 8)",
-                   &timeline, err))
+                   &text, err))
         return err_wrap(err, "could not read the source's timeline");
-    return strtoul(timeline, NULL, 16) == engine->pipeline.timeline ||
+    return strtoul(text, NULL, 16) == timeline ||
            err_set(err, ERR_RETRY, "the source fails over just now");
+}
+
+bool history_is_same(const struct engine *engine, struct conn *source, struct err *err)
+{
+    return history_is_on(engine->pipeline.timeline, source, err);
 }
 
 bool history_flush(struct conn *source, struct err *err)

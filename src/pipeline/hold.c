@@ -53,9 +53,9 @@ void hold_release(struct hold *hold)
     *hold = (struct hold){0};
 }
 
-static bool pause_or_stop(struct engine *engine, struct err *err)
+static bool pause_or_stop(const struct stop *stop, struct err *err)
 {
-    return !stop_wait(engine->soft, WAIT_MS) || err_set(err, ERR_STOP, "interrupted");
+    return !stop_wait(stop, WAIT_MS) || err_set(err, ERR_STOP, "interrupted");
 }
 
 /* Reads S, exports, reads L: in this order, in the holding transaction. Then up to L all is made
@@ -101,7 +101,7 @@ static bool wait_until_visible(struct engine *engine, const char *text, struct e
         if (!is_told && !tell(engine, invisible, err))
             return false;
         is_told = true;
-        if (!pause_or_stop(engine, err))
+        if (!pause_or_stop(engine->soft, err))
             return false;
     }
 }
@@ -156,8 +156,13 @@ static void report_wait(const struct rows *writers, int row, int64_t waited_ms)
              age ? age : "", age ? " now)" : "");
 }
 
-static bool wait_for_writer(struct engine *engine, struct conn *conn, const struct rows *writers,
-                            int row, const char *oids, struct err *err)
+static bool tell_waiter(const struct hold_waiter *waiter, const char *what, struct err *err)
+{
+    return keeper_set_waits(waiter->keeper, &waiter->engine->ref, what, err);
+}
+
+static bool wait_for_writer(const struct hold_waiter *waiter, struct conn *conn,
+                            const struct rows *writers, int row, const char *oids, struct err *err)
 {
     int64_t start = clock_ms();
     int64_t report_at = start + REPORT_MS;
@@ -167,29 +172,29 @@ static bool wait_for_writer(struct engine *engine, struct conn *conn, const stru
             return false;
         if (over)
             return true;
-        if (!is_told && !tell(engine, rows_text(writers, row, 1), err))
+        if (!is_told && !tell_waiter(waiter, rows_text(writers, row, 1), err))
             return false;
         is_told = true;
         if (clock_ms() >= report_at) {
             report_wait(writers, row, clock_ms() - start);
             report_at = clock_ms() + REPORT_MS;
         }
-        if (!pause_or_stop(engine, err))
+        if (!pause_or_stop(waiter->stop, err))
             return false;
     }
 }
 
-static bool wait_for_writers(struct engine *engine, struct conn *conn, const char *oids,
-                             struct err *err)
+bool hold_wait_writers(const struct hold_waiter *waiter, struct conn *conn, const char *oids,
+                       struct err *err)
 {
     AUTO(rows_free) struct rows *writers = NULL;
     const char *params[] = {oids};
     if (!conn_query_params(conn, writers_sql, 1, params, &writers, err))
         return false;
     for (int row = 0; row < rows_count(writers); row++)
-        if (!wait_for_writer(engine, conn, writers, row, oids, err))
+        if (!wait_for_writer(waiter, conn, writers, row, oids, err))
             return false;
-    return tell(engine, NULL, err);
+    return tell_waiter(waiter, NULL, err);
 }
 
 /* The oldest of the transactions that are waited for, in words; NULL: all are over. The locks on
@@ -240,7 +245,7 @@ bool hold_wait_running(struct engine *engine, struct conn *conn, struct err *err
             log_warn("waiting for %s, which began before the publication was made, to end", told);
             report_at = clock_ms() + REPORT_MS;
         }
-        if (!pause_or_stop(engine, err))
+        if (!pause_or_stop(engine->soft, err))
             return false;
     }
 }
@@ -248,8 +253,9 @@ bool hold_wait_running(struct engine *engine, struct conn *conn, struct err *err
 bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, struct err *err)
 {
     AUTO(hold_release) struct hold hold = {0};
+    struct hold_waiter waiter = {engine, engine->keeper, engine->soft};
     if (!engine_connect(engine, true, "snapshot", &hold.conn, err) ||
-        !wait_for_writers(engine, hold.conn, oids, err) ||
+        !hold_wait_writers(&waiter, hold.conn, oids, err) ||
         !conn_exec(hold.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) ||
         !describe(engine, &hold, err))
         return false;

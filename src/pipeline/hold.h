@@ -21,6 +21,17 @@ void hold_release(struct hold *hold); /* AUTO handler: ends the transaction */
  * shows is visible to a fresh one; from then on the creating connection is not needed. */
 bool hold_created(struct engine *engine, struct hold *ret_hold, struct err *err);
 
+/* Who waits: status is told through this connection to the keeper, and stop ends it. */
+struct hold_waiter {
+    const struct engine *engine;
+    struct conn *keeper;
+    const struct stop *stop;
+};
+
+/* Waits for the end of every transaction that holds a writer's lock on one of the tables now. */
+bool hold_wait_writers(const struct hold_waiter *waiter, struct conn *conn, const char *oids,
+                       struct err *err);
+
 /* A new snapshot beside an existing slot: first waits for the end of every transaction that holds
  * a writer's lock on one of the tables now. oids: "{1,2}", an array of their OIDs. */
 bool hold_new(struct engine *engine, const char *oids, struct hold *ret_hold, struct err *err);

@@ -11,8 +11,9 @@
 
 bool park_may(const struct engine *engine)
 {
-    return engine->settings->on_apply_error == APPLY_ERROR_PARK && engine->failure.count > 0 &&
-           engine->pipeline.phase == KEEPER_FOLLOWING;
+    bool is_wanted = engine->settings->on_apply_error == APPLY_ERROR_PARK &&
+                     engine->pipeline.phase == KEEPER_FOLLOWING;
+    return engine->failure.count > 0 && (is_wanted || engine->has_resync_failed);
 }
 
 bool park_failed(struct engine *engine, struct err *err)
@@ -49,7 +50,7 @@ bool park_tell(struct engine *engine, const struct keeper_tables *tables)
     metrics_set(engine->metrics, METRIC_PARKED_TABLES, count);
     for (size_t i = 0; i < tables->count && is_news; i++) {
         const struct keeper_table *table = &tables->items[i];
-        if (table->parked_lsn)
+        if (table->parked_lsn && !table->is_resync)
             log_warn("%s.%s is parked: its changes are left out until it is copied anew with "
                      "%s run --resync %s.%s",
                      table->schema, table->name, engine->settings->program, table->schema,

@@ -8,7 +8,8 @@
 #include "pipeline/engine.h"
 
 /* Whether the failed session ended by a table's fault that may be parked. Not before the copy is
- * complete: foreign keys that are still to come could not be made. */
+ * complete: foreign keys that are still to come could not be made. A table that could not be copied
+ * anew is parked already, and is recorded as no more than that, also where the pipeline stops. */
 bool park_may(const struct engine *engine);
 
 /* Parks the table of engine->failure, and says so with the session's error. False: it could not be

@@ -38,6 +38,12 @@ char *engine_name(const struct engine *engine, const char *role)
 bool engine_connect(struct engine *engine, bool is_source, const char *role, struct conn **ret_conn,
                     struct err *err)
 {
+    return engine_connect_until(engine, is_source, role, engine->hard, ret_conn, err);
+}
+
+bool engine_connect_until(const struct engine *engine, bool is_source, const char *role,
+                          const struct stop *stop, struct conn **ret_conn, struct err *err)
+{
     AUTO(str_free) char *name = engine_name(engine, role);
     struct conn_options options = {
         .url = is_source ? engine->settings->source : engine->settings->target,
@@ -51,7 +57,7 @@ bool engine_connect(struct engine *engine, bool is_source, const char *role, str
         .is_raw = !is_source && engine->is_raw,
         .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
-        .stop = engine->hard,
+        .stop = stop,
     };
     return conn_open(&options, ret_conn, err);
 }

@@ -23,6 +23,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/progress.h"
 #include "pipeline/resumable.h"
+#include "pipeline/resync.h"
 #include "pipeline/snapshot.h"
 #include "pipeline/work_dir.h"
 #include "source/slot.h"
@@ -147,6 +148,8 @@ static bool run_stages(struct run *run, struct err *err)
     if (!engine_check(engine, err) || !engine_prepare(engine, err))
         return false;
     engine->has_started = true;
+    if (!retry(engine, resync_request, err))
+        return false;
     run->control = control_start(engine);
     if (resumable_is_complete(engine))
         atomic_store(&engine->durable, engine->pipeline.position);

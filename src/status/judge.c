@@ -22,6 +22,8 @@ const char *status_state_name(enum status_table_state state)
         return "insert_only";
     case TABLE_PARKED:
         return "parked";
+    case TABLE_RESYNCING:
+        return "resyncing";
     case TABLE_UNLOGGED:
         return "unlogged";
     case TABLE_NOT_FOLLOWED:
@@ -130,10 +132,16 @@ static void judge_tables(struct status *status)
 {
     size_t not_followed = 0;
     size_t insert_only = 0;
+    size_t resyncing = 0;
     for (size_t i = 0; i < status->table_count; i++) {
         not_followed += status->tables[i].state == TABLE_NOT_FOLLOWED;
         insert_only += status->tables[i].state == TABLE_INSERT_ONLY;
+        resyncing += status->tables[i].state == TABLE_RESYNCING;
     }
+    if (resyncing)
+        strv_take(&status->warnings,
+                  str_fmt("tables that are copied anew, and stay as they were until they join: %zu",
+                          resyncing));
     if (not_followed)
         strv_take(&status->warnings,
                   str_fmt("tables of the source that match but are not followed yet: %zu; the next "

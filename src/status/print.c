@@ -166,6 +166,8 @@ static const char *state_words(enum status_table_state state)
         return "inserts and truncates only";
     case TABLE_PARKED:
         return "parked: its changes are left out";
+    case TABLE_RESYNCING:
+        return "copied anew; stays as it was until it joins";
     case TABLE_UNLOGGED:
         return "unlogged: its changes are not followed";
     case TABLE_NOT_FOLLOWED:

@@ -168,7 +168,7 @@ static enum status_table_state kept_state(const struct status *status,
     if (!is_copied(kept, table->parts, table->parts_done))
         return table->parts_done ? TABLE_COPYING : TABLE_PLANNED;
     if (kept->parked_lsn)
-        return TABLE_PARKED;
+        return kept->is_resync ? TABLE_RESYNCING : TABLE_PARKED;
     if (status->pipeline.phase != KEEPER_FOLLOWING || status->pipeline.position < kept->end_lsn)
         return TABLE_COPIED;
     return kept->is_insert_only ? TABLE_INSERT_ONLY : TABLE_FOLLOWING;
@@ -192,7 +192,7 @@ static enum status_table_state state_of(const struct status_reading *reading,
     if (!status->target.is_reached)
         return TABLE_PUBLISHED;
     enum status_table_state kept_is = kept ? kept_state(status, kept, table) : TABLE_PLANNED;
-    if (kept_is == TABLE_COPIED || kept_is == TABLE_PARKED)
+    if (kept_is == TABLE_COPIED || kept_is == TABLE_PARKED || kept_is == TABLE_RESYNCING)
         return kept_is;
     if (!kept && (!is_followed || reading->kept.count))
         return TABLE_PLANNED;

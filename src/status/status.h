@@ -32,6 +32,7 @@ enum status_table_state {
     TABLE_FOLLOWING,    /* its changes are applied */
     TABLE_INSERT_ONLY,  /* the same; UPDATEs and DELETEs are not published */
     TABLE_PARKED,       /* a change could not be applied: its changes are left out */
+    TABLE_RESYNCING,    /* being copied anew; until it joins it stays as it was */
     TABLE_UNLOGGED,     /* its changes are not in the WAL: once copied it stays as it was */
     TABLE_NOT_FOLLOWED, /* it matches the patterns, but no publication of ours carries it */
     TABLE_PUBLISHED,    /* what the target has of it is not known */

@@ -527,12 +527,12 @@ static bool find_missing_columns(const struct table *source, const struct table 
 bool compare_table(struct pair *pair, struct follower *follower, const struct table *source,
                    const struct table *target, struct comparison *ret_result, struct err *err)
 {
-    bool is_parked = false;
+    const char *parked = NULL;
     *ret_result = (struct comparison){.table = source};
-    if (!follower_is_parked(follower, source->oid, &is_parked, err))
+    if (!follower_parked(follower, source->oid, &parked, err))
         return false;
-    if (is_parked) {
-        ret_result->reason = str_dup(follower_parked);
+    if (parked) {
+        ret_result->reason = str_dup(parked);
         ret_result->outcome = OUTCOME_UNSETTLED;
         return true;
     }

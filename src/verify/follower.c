@@ -21,9 +21,6 @@ enum {
 
 static const char engine_is_gone[] = "no engine follows the source any more";
 
-const char follower_parked[] = "it is parked: its changes are left out until it is copied anew "
-                               "with run --resync";
-
 static bool serves_source(struct conn *source, const struct keeper_pipeline *pipeline)
 {
     AUTO(rows_free) struct rows *rows = NULL;
@@ -94,15 +91,23 @@ static bool read_again(struct follower *follower, struct err *err)
     return keeper_tables(target, &ref, &follower->tables, err);
 }
 
-/* A table that was parked when verify began may have joined again. */
-bool follower_is_parked(struct follower *follower, uint32_t table_oid, bool *ret_is_parked,
-                        struct err *err)
+static const char *why_parked(const struct follower *follower, uint32_t table_oid)
 {
     const struct keeper_table *table = keeper_table_find(&follower->tables, table_oid);
-    if (table && table->parked_lsn && follower->slot && !read_again(follower, err))
+    if (!follower->slot || !table || !table->parked_lsn)
+        return NULL;
+    return table->is_resync ? "it is being copied anew (run --resync)"
+                            : "it is parked: its changes are left out until it is copied anew with "
+                              "run --resync";
+}
+
+/* A table that was parked when verify began may have joined again. */
+bool follower_parked(struct follower *follower, uint32_t table_oid, const char **ret_why,
+                     struct err *err)
+{
+    if (why_parked(follower, table_oid) && !read_again(follower, err))
         return false;
-    table = keeper_table_find(&follower->tables, table_oid);
-    *ret_is_parked = follower->slot && table && table->parked_lsn;
+    *ret_why = why_parked(follower, table_oid);
     return true;
 }
 
@@ -112,7 +117,7 @@ static const char *find_lack(const struct follower *follower, uint32_t table_oid
     if (table && !table->is_copied)
         return "it is not copied yet";
     if (table && table->parked_lsn)
-        return follower_parked;
+        return why_parked(follower, table_oid);
     if (!follower->consistent_from || follower->position < follower->consistent_from)
         return "the copy is not complete yet";
     if (table && follower->position < table->end_lsn)

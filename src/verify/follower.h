@@ -33,11 +33,10 @@ void follower_release(struct follower *follower); /* AUTO handler */
 bool follower_look(struct follower *follower, uint32_t table_oid, bool *ret_runs,
                    const char **ret_lack, struct err *err) MUST_USE;
 
-extern const char follower_parked[]; /* the lack of a parked table */
-
-/* Whether the table's changes are left out: there is nothing to compare then. */
-bool follower_is_parked(struct follower *follower, uint32_t table_oid, bool *ret_is_parked,
-                        struct err *err) MUST_USE;
+/* Why the table's changes are left out, for people (constant; NULL: they are not): there is nothing
+ * to compare then. */
+bool follower_parked(struct follower *follower, uint32_t table_oid, const char **ret_why,
+                     struct err *err) MUST_USE;
 
 /* When no engine is at work: how far the target is behind, for people; owned by the caller, NULL
  * when there is nothing to say. */

@@ -409,6 +409,12 @@ static bool apply_changes(struct postgres *pg, const struct group *group, struct
            ((by_sets && !is_refused) || apply_in_order(pg, group, err)) && apply_drain(pg, err);
 }
 
+bool postgres_run(struct target *target, const char *sql, struct err *err)
+{
+    struct postgres *pg = postgres_of(target);
+    return begin(pg, err) && apply_send_sql(pg, sql, err) && apply_drain(pg, err);
+}
+
 bool postgres_apply(struct target *target, const struct group *group, struct err *err)
 {
     struct postgres *pg = postgres_of(target);

@@ -38,6 +38,9 @@ struct postgres_options { /* everything borrowed, outlives the target */
 bool postgres_open(const struct postgres_options *options, struct target **ret_target,
                    struct err *err);
 
+/* One statement within the group in hand, which it begins if need be; its answer is read. */
+bool postgres_run(struct target *target, const char *sql, struct err *err);
+
 /* Whether triggers and foreign keys are off for the target's session. Not so with TRIGGERS_FIRE,
  * nor with TRIGGERS_AUTO when the role may not switch them off. */
 bool postgres_is_replica(const struct target *target);
