@@ -4,6 +4,7 @@ import json
 import pytest
 
 from harness.cluster import free_port
+from harness.load import load
 from harness.program import CONFIGURATION, FAILED, metrics
 from harness.wait import wait_until
 
@@ -188,7 +189,7 @@ def test_leaves_of_one_root_are_parked_together(pipe):
 # --- run --resync ---
 
 
-def states(pipe, code=0):
+def states(pipe, code=None):
     return {table["name"]: table["state"] for table in status(pipe, code)["tables"]}
 
 
@@ -258,3 +259,171 @@ def copied_up_to_its_rows_after(pipe, writer, port):
     wait_until(lambda: engine.runs() and held(pipe.directory).with_name("hold.reached").exists(),
                "the snapshot is taken")
     return engine
+
+
+KINDS = f"""
+    CREATE TABLE parent (id int PRIMARY KEY, self int REFERENCES parent, v int);
+    CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent ON DELETE CASCADE);
+    CREATE TABLE bare (a int, b text); ALTER TABLE bare REPLICA IDENTITY FULL;
+    CREATE TABLE always (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY,
+                         v int, twice int GENERATED ALWAYS AS (v * 2) STORED, "Größe" text, big text);
+    CREATE TABLE nothing ();
+    ALTER TABLE nothing REPLICA IDENTITY FULL;
+    CREATE TABLE root (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);
+    CREATE TABLE one PARTITION OF root FOR VALUES FROM (0) TO (10);
+    CREATE TABLE two PARTITION OF root FOR VALUES FROM (10) TO (20);
+    CREATE TABLE emptied (id int PRIMARY KEY, v text);
+    INSERT INTO parent SELECT g, 1, 0 FROM generate_series(1, 20) g;
+    INSERT INTO child SELECT g, g FROM generate_series(1, 20) g;
+    INSERT INTO bare SELECT 1, 'twice' FROM generate_series(1, 2); INSERT INTO bare VALUES (NULL, NULL);
+    INSERT INTO always (v, "Größe", big) SELECT g, 'ä', (SELECT string_agg(md5(h::text), '') FROM
+        generate_series(g, g + 300) h) FROM generate_series(1, 5) g;
+    INSERT INTO nothing DEFAULT VALUES; INSERT INTO nothing DEFAULT VALUES;
+    INSERT INTO root SELECT g, 0 FROM generate_series(1, 19) g;
+    INSERT INTO emptied SELECT g, 'old' FROM generate_series(1, 9) g"""
+CHANGES = ("UPDATE parent SET v = v + 1; DELETE FROM child WHERE id IN (4, 5);"
+           "DELETE FROM parent WHERE id = 4; INSERT INTO parent VALUES (21, 21, 0), (22, 1, 0);"
+           "INSERT INTO child VALUES (21, 21)",
+           "DELETE FROM bare WHERE ctid = (SELECT min(ctid) FROM bare WHERE a = 1);"
+           "UPDATE bare SET b = 'none' WHERE a IS NULL; INSERT INTO bare VALUES (1, 'twice'), (2, NULL)",
+           "UPDATE always SET v = v + 1 WHERE id > 1; UPDATE always SET \"Größe\" = NULL WHERE id = 1;"
+           "INSERT INTO always (v) VALUES (7); DELETE FROM always WHERE id = 2",
+           "INSERT INTO nothing DEFAULT VALUES",
+           "UPDATE root SET v = 1; UPDATE root SET id = 19 - id WHERE id = 19; DELETE FROM one WHERE id = 3",
+           "INSERT INTO emptied VALUES (10, 'gone'); TRUNCATE emptied, child; INSERT INTO child VALUES (1, 2);"
+           "INSERT INTO emptied SELECT g, 'new' FROM generate_series(1, 3) g")
+
+
+def test_tables_of_every_kind_are_copied_anew(pipe):
+    """None was parked; the target has lost and altered rows of each. Changes come before and after the
+    copies' snapshots, and more of them than go into one group or stay in memory."""
+    pipe.source.sql(KINDS)
+    pipe.follow(**pipe.able()).stop()
+    pipe.target.admin("SET session_replication_role = replica; DELETE FROM parent WHERE id = 7;"
+                      "UPDATE bare SET b = 'other'; TRUNCATE always, nothing; UPDATE two SET v = 77;"
+                      "INSERT INTO emptied VALUES (999, ''); RESET session_replication_role")
+    pipe.source.sql(CHANGES[0])
+    engine = copied_up_to_its_rows(pipe, resync="parent,bare,always,nothing,root,emptied",
+                                   group_max_changes=20, spill_memory=0, **pipe.able())
+    assert set(states(pipe).values()) == {"resyncing", "following"}
+    for change in CHANGES[1:]:
+        pipe.source.sql(change)
+    pipe.source.sql("INSERT INTO emptied SELECT g, repeat('x', 1000) FROM generate_series(100, 1100) g")
+    pipe.source.sql("UPDATE emptied SET v = v || v WHERE id >= 100")
+    pipe.catch_up(engine)
+    let_go(pipe)
+    joined(pipe, engine)
+    pipe.is_equal()
+    for change in CHANGES:
+        pipe.source.sql(change.replace("(21, 21, 0), (22", "(41, 41, 0), (42").replace("(21, 21)", "(41, 41)"))
+    pipe.catch_up(engine)
+    engine.stop()
+    pipe.is_verified()
+
+
+POINTS = ["resync.requested", "resync.snapshot", "resync.copied", "resync.replaced", "resync.join",
+          "group.position", "group.commit", "resync.joined"]
+
+
+def test_killed_at_every_point(pipe):
+    """Once asked for it goes on with the next start, from the beginning; nothing is there twice."""
+    pipe.source.sql(TABLES + "; CREATE TABLE bare (a int); ALTER TABLE bare REPLICA IDENTITY FULL;"
+                             "INSERT INTO bare SELECT 1 FROM generate_series(1, 5)")
+    pipe.copy()
+    pipe.target.sql("DELETE FROM t; DELETE FROM bare")
+    for number, point in enumerate(POINTS):
+        asked = {0: "t,bare", len(POINTS) - 1: "bare"}.get(number)
+        pipe.start(fault=f"{point}=kill", resync=asked).ends(-9)
+        assert set(parked(pipe)) <= {"bare", "t"}
+        pipe.source.sql("INSERT INTO bare VALUES (1); UPDATE t SET v = v + 1; UPDATE other SET v = v + 1")
+        pipe.source.sql("INSERT INTO t VALUES (%s, 0)", 100 + number)
+    pipe.copy()
+    pipe.is_verified()
+    assert parked(pipe) == []
+    assert not pipe.target.admin("SELECT relname FROM pg_class WHERE relname LIKE 'resync_%'")
+
+
+def test_what_cannot_be_copied_anew(pipe):
+    """It is refused before anything is done; and a table that the target still refuses stays parked."""
+    engine = follow_with_a_refused_row(pipe)
+    engine.stop()
+    for name, why in (("unknown", "no table of the source matches --resync unknown"),
+                      ("other,nowhere.t", "matches --resync nowhere.t")):
+        refused = pipe.run(resync=name)
+        assert refused.code == CONFIGURATION and why in refused.stderr
+    assert states(pipe) == {"t": "parked", "other": "following"}
+    pipe.source.sql("UPDATE other SET v = v + 1")
+    assert pipe.run(resync="t", until="now").code == FAILED, "to stop is the default"
+    assert states(pipe) == {"t": "parked", "other": "following"}
+    pipe.copy(resync="t", **PARK)
+    assert parked(pipe) == ["t"] and same(pipe, "other")
+    messages = pipe.target.admin("SELECT message FROM trunkline.apply_errors ORDER BY number")
+    assert len(messages) == 3 and all("small" in message for message, in messages)
+    pipe.source.sql("UPDATE t SET v = 1")
+    pipe.copy(resync="t")
+    pipe.is_verified()
+
+
+def test_a_change_that_came_meanwhile_is_refused(pipe):
+    """Nothing of the new copy stays then."""
+    pipe.source.sql(TABLES)
+    pipe.copy()
+    pipe.target.sql(REFUSES + "; DELETE FROM t WHERE id = 1")
+    before = content(pipe.target, "t")
+    engine = copied_up_to_its_rows(pipe, resync="t", **PARK)
+    pipe.source.sql("UPDATE t SET v = 100 WHERE id = 7; UPDATE other SET v = 1")
+    let_go(pipe)
+    wait_until(lambda: states(pipe)["t"] == "parked", "it is parked")
+    pipe.catch_up(engine)
+    assert content(pipe.target, "t") == before and same(pipe, "other")
+    assert pipe.target.admin_one("SELECT change FROM trunkline.apply_errors") == \
+        "UPDATE of public.t (id = 7)"
+    engine.stop()
+
+
+def transfer(connection, dice):
+    """Moves some from a row of one table to a row of the other, at times with a savepoint rolled back."""
+    one, other, amount = dice.randint(1, 10), dice.randint(1, 10), dice.randint(1, 5)
+    with connection.transaction():
+        connection.execute("UPDATE t SET v = v - %s WHERE id = %s", (amount, one))
+        if dice.random() < 0.3:
+            with connection.transaction(force_rollback=True):
+                connection.execute("UPDATE t SET v = v + 1000 WHERE id = %s", (one,))
+        connection.execute("UPDATE other SET v = v + %s WHERE id = %s", (amount, other))
+
+
+def move(connection, dice):
+    """Rows that come and go."""
+    connection.execute(dice.choice(("DELETE FROM t WHERE id = %s",
+                                    "INSERT INTO t VALUES (%s, 0) ON CONFLICT DO NOTHING")),
+                       (100 + dice.randint(0, 20),))
+
+
+def total(connection, dice):
+    """A reader's step: what moves between the tables is in one of them."""
+    found = connection.execute("SELECT (SELECT sum(v) FROM t) + (SELECT sum(v) FROM other)").fetchone()[0]
+    assert found == 0
+
+
+def copies(pipe, names):
+    """The snapshots under which these tables were copied."""
+    return set(pipe.target.admin("SELECT table_name, snapshot FROM trunkline.tables"
+                                 " WHERE table_name = ANY (%s)", names.split(",")))
+
+
+def test_under_writers_the_sums_are_right_once_it_has_joined(pipe):
+    pipe.source.sql(TABLES)
+    pipe.source.sql("INSERT INTO t SELECT g, 0 FROM generate_series(1000, 3000) g")
+    pipe.copy()
+    with load(pipe.source, transfer, move, sessions=2, seed=3):
+        for name in ("t", "other,t"):
+            pipe.target.sql(f"UPDATE {name.split(',')[0]} SET v = v - 1 WHERE id = 1")
+            before = copies(pipe, name)
+            engine = pipe.start(resync=name)
+            wait_until(lambda: engine.runs() and not before & copies(pipe, name), "all are new copies")
+            joined(pipe, engine)
+            with load(pipe.target, total) as reader:
+                reader.wait_steps(20)
+            engine.stop()
+    pipe.copy()
+    pipe.is_verified()
