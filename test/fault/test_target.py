@@ -187,8 +187,9 @@ ALTER TABLE t ENABLE ALWAYS TRIGGER fail"""
     pytest.param("lock_not_available", marks=LONG), pytest.param("query_canceled", marks=LONG),
     pytest.param("out_of_memory", marks=LONG), pytest.param("disk_full", marks=LONG)])
 def test_what_may_pass_is_tried_again(pipe, sqlstate):
+    """It neither stops the pipeline nor parks the table."""
     pipe.source.sql(TABLE)
-    engine = pipe.follow()
+    engine = pipe.follow(on_apply_error="park")
     pipe.target.sql(FAILS_AT_FIRST.format(sqlstate))
     pipe.source.sql("UPDATE t SET v = v || 'b' WHERE id = 3")
     goes_on(pipe, engine)
