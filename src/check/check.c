@@ -12,6 +12,7 @@
 #include "pg/lsn.h"
 #include "pg/url.h"
 #include "schema/array.h"
+#include "source/spill.h"
 
 enum { NAMES_SHOWN = 10 };
 
@@ -192,6 +193,14 @@ static bool check_tools(struct check *check, struct err *err)
                              check->target_version, &check->tools, err);
 }
 
+/* Where transactions in progress are set aside: the stream begins long after the copy. */
+static bool check_spill_dir(struct check *check, struct err *err)
+{
+    AUTO(spill_store_free) struct spill_store *store = NULL;
+    struct spill_options options = {.dir = check->settings->spill_dir};
+    return !check->settings->streaming || spill_store_open(&options, &store, err);
+}
+
 /* --- all of it --- */
 
 struct step {
@@ -244,6 +253,7 @@ static const struct step steps[] = {
     {"target_create_privilege", check_target_create, TARGET | CREATION},
     {"target_privilege", check_target_rights, TARGET | TABLES},
     {"pg_dump", check_tools, SOURCE | TARGET | CREATION},
+    {"spill_dir", check_spill_dir, FOLLOWS},
     {"target_version", check_features, SOURCE | TARGET | TABLES | COPIES | CREATION},
     {"extension_missing", check_extensions, SOURCE | TARGET | COPIES | CREATION},
     {"collation_missing", check_collations, SOURCE | TARGET | TABLES | COPIES | CREATION},

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from harness.cluster import free_port
-from harness.program import ROOT, lsn, metrics
+from harness.program import CONFIGURATION, ROOT, json_output, lsn, metrics
 from harness.wait import wait_until
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text)"
@@ -292,11 +292,15 @@ def test_a_full_disk_does_not_keep_it_from_stopping(pipe):
     pipe.is_equal()
 
 
-def test_a_directory_that_cannot_be_used_is_refused_at_the_start(pipe, tmp_path):
+def test_a_directory_that_cannot_be_used_is_refused_before_the_copy(pipe, tmp_path):
     pipe.source.sql(TABLE)
-    pipe.follow().stop()
     engine = pipe.run(spill_dir=tmp_path / "nowhere")
-    assert engine.code == 2 and "spill_dir" in engine.stderr
+    assert engine.code == CONFIGURATION and "spill_dir" in engine.stderr
+    assert pipe.confirmed() is None and pipe.phase() is None
+    found = json_output(pipe.command("check", json=True, spill_dir=tmp_path / "nowhere",
+                                     **pipe.urls(), slot=pipe.slot))["findings"]
+    assert "spill_dir" in [one["code"] for one in found]
+    pipe.copy(spill_dir=tmp_path / "nowhere", environment={"TRUNKLINE_STREAMING": "false"})
 
 
 @pytest.mark.matrix
