@@ -230,6 +230,8 @@ class Statements:
         return self.rng.choice((f"UPDATE {self.table.name} SET n = n + 1",
                                 f"UPDATE {self.table.name} SET n = n + 1, list = NULL{half}",
                                 f"UPDATE {self.table.name} SET doc = '[]'{half}",
+                                f"UPDATE {self.table.name} SET big = repeat(md5(id::text || n),"
+                                f" {WIDE // 32}){half}",
                                 f"UPDATE {self.table.name} SET id = id, grp = NULL{half}",
                                 f"UPDATE {self.table.name} SET n = n + 1, act = false",
                                 f"UPDATE {self.table.name} SET n = 0 WHERE n > 5",
