@@ -93,7 +93,7 @@ bool history_follow(struct engine *engine, struct conn *source, struct err *err)
            (history.timeline == engine->pipeline.timeline || take_timeline(engine, &history, err));
 }
 
-bool history_is_on(uint32_t timeline, struct conn *source, struct err *err)
+bool history_timeline(struct conn *source, uint32_t *ret_timeline, struct err *err)
 {
     AUTO(str_free) char *text = NULL;
     if (!conn_text(source,
@@ -101,13 +101,16 @@ bool history_is_on(uint32_t timeline, struct conn *source, struct err *err)
                    "pg_catalog.pg_current_wal_insert_lsn()), 8)",
                    &text, err))
         return err_wrap(err, "could not read the source's timeline");
-    return strtoul(text, NULL, 16) == timeline ||
-           err_set(err, ERR_RETRY, "the source fails over just now");
+    *ret_timeline = (uint32_t)strtoul(text, NULL, 16);
+    return true;
 }
 
 bool history_is_same(const struct engine *engine, struct conn *source, struct err *err)
 {
-    return history_is_on(engine->pipeline.timeline, source, err);
+    uint32_t timeline = 0;
+    return history_timeline(source, &timeline, err) &&
+           (timeline == engine->pipeline.timeline ||
+            err_set(err, ERR_RETRY, "the source fails over just now"));
 }
 
 bool history_flush(struct conn *source, struct err *err)

@@ -17,7 +17,8 @@ bool history_follow(struct engine *engine, struct conn *source, struct err *err)
  * source is failing over just now. */
 bool history_is_same(const struct engine *engine, struct conn *source, struct err *err);
 
-bool history_is_on(uint32_t timeline, struct conn *source, struct err *err);
+/* The timeline that the connection leads to. */
+bool history_timeline(struct conn *source, uint32_t *ret_timeline, struct err *err);
 
 /* Until all that is in the source's WAL now is on its disk: what is seen under a snapshot must not
  * be lost with a crash of the source when it is copied already. */

@@ -23,11 +23,10 @@
 #include "pipeline/rate.h"
 #include "source/part.h"
 
-enum { ATTEMPTS_MAX = 50, AGAIN_MS = 100 };
+enum { ATTEMPTS_MAX = 50, AGAIN_MS = 100, RETRY_FIRST_MS = 500, RETRY_LONGEST_MS = 30000 };
 
 struct recopy {
     const struct engine *engine; /* read only: what does not change while it follows */
-    uint32_t timeline;
     struct recopy_table *tables; /* borrowed */
     size_t count;
     struct queue *done;
@@ -140,8 +139,9 @@ static bool try_copy(struct recopy *recopy, struct recopy_table *table, bool *re
     if (state == PART_CHANGED)
         return true;
     describe(table, now, &own);
-    if (!history_is_on(recopy->timeline, recopy->source, err) || !make_side(recopy, table, err) ||
-        !fault_point("resync.snapshot", err) || !copy_rows(recopy, &part, &rows, err))
+    if (!history_timeline(recopy->source, &table->timeline, err) ||
+        !make_side(recopy, table, err) || !fault_point("resync.snapshot", err) ||
+        !copy_rows(recopy, &part, &rows, err))
         return false;
     metrics_add(recopy->engine->metrics, METRIC_COPIED_ROWS, (uint64_t)rows);
     log_info("copied %s.%s anew: %" PRId64 " rows", table->schema, table->name, rows);
@@ -165,15 +165,32 @@ static bool copy_table(struct recopy *recopy, struct recopy_table *table, struct
     return is_done || err_set(err, ERR_RETRY, "it changes its shape all the time");
 }
 
+/* What may pass is tried again, under a new S: what is set aside meanwhile serves any. */
+static void copy_at_last(struct recopy *recopy, struct recopy_table *table)
+{
+    int wait_ms = RETRY_FIRST_MS;
+    for (;;) {
+        table->err = (struct err){0};
+        (void)!copy_table(recopy, table, &table->err);
+        conn_free(&recopy->source); /* whatever state they are in */
+        conn_free(&recopy->target);
+        if (table->err.kind != ERR_RETRY)
+            return;
+        (void)err_wrap(&table->err, "a table could not be copied anew yet");
+        log_err(LOG_WARN, &table->err);
+        if (stop_wait(recopy->stop, wait_ms))
+            return;
+        wait_ms = MIN_OF(wait_ms * 2, (int)RETRY_LONGEST_MS);
+    }
+}
+
 static void *recopy_main(void *arg)
 {
     struct recopy *recopy = arg;
     log_thread("resync");
     for (size_t i = 0; i < recopy->count && !stop_raised(recopy->stop); i++) {
         struct recopy_table *table = &recopy->tables[i];
-        (void)!copy_table(recopy, table, &table->err);
-        conn_free(&recopy->source); /* whatever state they are in */
-        conn_free(&recopy->target);
+        copy_at_last(recopy, table);
         if (queue_push(recopy->done, table, 1, 0) != QUEUE_OK)
             abort(); /* it has room for all */
     }
@@ -184,7 +201,6 @@ struct recopy *recopy_start(struct engine *engine, struct recopy_table *tables, 
 {
     struct recopy *recopy = mem_alloc(sizeof(*recopy));
     recopy->engine = engine;
-    recopy->timeline = engine->pipeline.timeline;
     recopy->tables = tables;
     recopy->count = count;
     recopy->done = queue_new(count, count);

@@ -19,7 +19,8 @@ struct recopy_table {
     char *signature; /* as keeper_table has it */
     char *snapshot;  /* S and L of DESIGN 4 */
     uint64_t end_lsn;
-    struct err err; /* kind ERR_NONE: it is copied */
+    uint32_t timeline; /* of the source that it was read from */
+    struct err err;    /* kind ERR_NONE: it is copied; never ERR_RETRY, but when it is broken off */
 };
 
 struct recopy;

@@ -373,6 +373,8 @@ static void learn(struct joining *joining)
 static bool join(struct joining *joining, const struct position *position, struct err *err)
 {
     struct group group = {.is_complete = true, .position = *position};
+    if (joining->table->timeline != joining->resync->engine->pipeline.timeline)
+        return err_set(err, ERR_RETRY, "it was read from another timeline of the source");
     if (!look_at_target(joining, err))
         return false;
     learn(joining);

@@ -427,3 +427,35 @@ def test_under_writers_the_sums_are_right_once_it_has_joined(pipe):
             engine.stop()
     pipe.copy()
     pipe.is_verified()
+
+
+def test_lost_connections(pipe):
+    """Of the copying thread: it begins again by itself. Of the applier: all of it begins again."""
+    pipe.source.sql(TABLES)
+    pipe.copy()
+    pipe.target.sql("DELETE FROM t")
+    before = copies(pipe, "t")
+    writer = pipe.source.connect()
+    writer.execute("BEGIN")
+    writer.execute("UPDATE t SET v = v + 1 WHERE id = 2")
+    engine = pipe.start(resync="t")
+    for side in (pipe.source, pipe.target):
+        wait_until(lambda: "writes to public.t" in (status(pipe)["waits_for"] or ""), "it waits")
+        wait_until(lambda: ended(side, "resync"), "its session is ended")
+        pipe.source.sql("UPDATE t SET v = v + 1 WHERE id = 5; UPDATE other SET v = v + 1")
+    pipe.catch_up(engine)
+    assert same(pipe, "other") and ended(pipe.target, "apply")
+    pipe.source.sql("UPDATE t SET v = v + 1 WHERE id = 5; UPDATE other SET v = v + 1")
+    pipe.catch_up(engine)
+    assert copies(pipe, "t") == before
+    writer.execute("COMMIT")
+    writer.close()
+    joined(pipe, engine)
+    engine.stop()
+    pipe.is_verified()
+
+
+def ended(side, role):
+    """How many sessions of that role were ended."""
+    return side.admin_one("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE"
+                          " application_name LIKE 'trunkline:%%:' || %s AND datname = current_database()", role)

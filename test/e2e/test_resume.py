@@ -125,7 +125,8 @@ def indexes(pipe):
     return {name: (oid, is_valid) for name, oid, is_valid in pipe.target.sql(INDEXES)}
 
 
-OLDER = ("DROP TABLE trunkline.large_objects; ALTER TABLE trunkline.pipeline DROP COLUMN is_snapshot,"
+OLDER = ("DROP TABLE trunkline.large_objects, trunkline.apply_errors;"
+         "ALTER TABLE trunkline.tables DROP COLUMN parked_lsn, DROP COLUMN is_resync; ALTER TABLE trunkline.pipeline DROP COLUMN is_snapshot,"
          " DROP COLUMN is_making_slot;"
          "UPDATE trunkline.meta SET version = 3")
 
