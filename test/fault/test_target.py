@@ -11,8 +11,8 @@ from harness.program import CONFIGURATION, lsn
 from harness.slices import LONG
 from harness.wait import wait_until
 
-PEAK_KB = 128 * 1024
-WIDE_MB = 200
+PEAK_KB = 64 * 1024
+WIDE_MB = 100
 TABLE = ("CREATE TABLE t (id int PRIMARY KEY, v text);"
          "INSERT INTO t SELECT g, 'a' FROM generate_series(1, 10) g")
 APPLIER = (" FROM pg_stat_activity WHERE datname = current_database()"
@@ -314,7 +314,7 @@ def position(database):
     return lsn(rows[0][0]) if rows else 0
 
 
-@pytest.mark.parametrize("is_complete", [True, False])
+@pytest.mark.parametrize("is_complete", [pytest.param(True, marks=LONG), False])
 def test_the_target_fails_over(own, standby, is_complete):
     """A standby that has all goes on; of one that lacks what was confirmed it is said."""
     pipe = own
