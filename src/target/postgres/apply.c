@@ -68,6 +68,20 @@ static bool blame(struct postgres *pg, const struct pending *pending, const stru
     return false;
 }
 
+/* The position row was where this group started, or nothing is committed. */
+static bool judge_position(const struct postgres *pg, const struct pipe_answer *answer,
+                           struct err *err)
+{
+    char from[LSN_TEXT];
+    if (answer->kind != PIPE_DONE)
+        return err_copy(err, &answer->fail);
+    return answer->affected == 1 ||
+           err_set(err, ERR_RETRY,
+                   "the position is no longer %s: another engine has worked on this pipeline; "
+                   "reading it again",
+                   lsn_format(pg->start.lsn, from));
+}
+
 /* Reads answers until at most `left` are to come. */
 static bool drain(struct postgres *pg, size_t left, struct err *err)
 {
@@ -83,6 +97,11 @@ static bool drain(struct postgres *pg, size_t left, struct err *err)
             *pending->ret_is_prepared = false;
         if (answer.kind == PIPE_SKIPPED && pg->refused)
             continue;
+        if (pending->is_position) {
+            if (!judge_position(pg, &answer, err))
+                return false;
+            continue;
+        }
         if (!judge_refusal(pg, pending, &answer, &is_refused, err))
             return false;
         if (is_refused || pending->is_set)
@@ -161,6 +180,30 @@ static bool collect_params(const struct statement *statement, const struct chang
 static int64_t fitting_rows(const struct statement *statement)
 {
     return statement->answer == ANSWER_ONE || statement->answer == ANSWER_KEPT ? 1 : -1;
+}
+
+/* Behind the changes, on the same way: only COMMIT waits for the answers. */
+static bool send_position(struct postgres *pg, const struct position *to, struct err *err)
+{
+    char from_text[LSN_TEXT], to_text[LSN_TEXT];
+    const char *texts[] = {pg->options.keeper.slot, lsn_format(pg->start.lsn, from_text),
+                           lsn_format(to->lsn, to_text)};
+    if (!fault_point("group.applied", err) || !make_room(pg, err))
+        return false;
+    if (!pg->is_position_prepared) {
+        pg->is_position_prepared = true;
+        expect(pg, (struct pending){.ret_is_prepared = &pg->is_position_prepared});
+        if (!pipe_prepare(pg->conn, "position", pg->position_sql, err))
+            return false;
+    }
+    pg->params.count = COUNT_OF(texts);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        pg->params.data[i] = texts[i];
+        pg->params.lengths[i] = (int)strlen(texts[i]);
+        pg->params.formats[i] = 0;
+    }
+    expect(pg, (struct pending){.is_position = true});
+    return pipe_execute(pg->conn, "position", &pg->params, err);
 }
 
 static bool send_row(struct postgres *pg, const struct change *change, struct err *err)
@@ -290,27 +333,6 @@ static bool begin(struct postgres *pg, struct err *err)
            free_retired(pg, err);
 }
 
-/* Moves the position row, from where this group started; the count is checked before COMMIT. */
-static bool move_position(struct postgres *pg, const struct position *to, struct err *err)
-{
-    char from_text[LSN_TEXT], to_text[LSN_TEXT];
-    const char *params[] = {pg->options.keeper.slot, lsn_format(pg->start.lsn, from_text),
-                            lsn_format(to->lsn, to_text)};
-    struct pipe_answer answer;
-    if (!fault_point("group.applied", err) ||
-        !pipe_sql_params(pg->conn, pg->position_sql, 3, params, err) ||
-        !pipe_flush(pg->conn, err) || !pipe_next(pg->conn, &answer, err))
-        return false;
-    if (answer.kind != PIPE_DONE)
-        return err_copy(err, &answer.fail);
-    if (answer.affected == 1)
-        return fault_point("group.position", err);
-    return err_set(err, ERR_RETRY,
-                   "the position is no longer %s: another engine has worked on this pipeline; "
-                   "reading it again",
-                   from_text);
-}
-
 /* Where the WAL must be flushed up to for everything before `insert`. At a page's start the insert
  * position lies behind the page header, which the flush position does not reach by itself. */
 static uint64_t needed_flush(const struct postgres *pg, uint64_t insert)
@@ -406,7 +428,9 @@ static bool apply_changes(struct postgres *pg, const struct group *group, struct
     bool is_refused = false;
     return begin(pg, err) && sets_begin(pg, group, &by_sets, err) &&
            (!by_sets || sets_apply(pg, group, &is_refused, err)) &&
-           ((by_sets && !is_refused) || apply_in_order(pg, group, err)) && apply_drain(pg, err);
+           ((by_sets && !is_refused) || apply_in_order(pg, group, err)) &&
+           (!group->is_complete || send_position(pg, &group->position, err)) &&
+           apply_drain(pg, err);
 }
 
 bool postgres_run(struct target *target, const char *sql, struct err *err)
@@ -425,7 +449,7 @@ bool postgres_apply(struct target *target, const struct group *group, struct err
     }
     count_changes(pg, group);
     return !group->is_complete ||
-           (move_position(pg, &group->position, err) && commit(pg, &group->position, err));
+           (fault_point("group.position", err) && commit(pg, &group->position, err));
 }
 
 static bool ask_flushed(struct postgres *pg, struct err *err)

@@ -22,6 +22,7 @@ struct pending {
     const struct statement *statement;
     bool is_set;           /* of a set, or its PREPARE: no error, but a refusal */
     int64_t fitting_rows;  /* that it must affect to fit; -1: it does not matter here */
+    bool is_position;      /* the position row is moved */
     bool *ret_is_prepared; /* of a PREPARE: cleared when the server did not do it */
 };
 
@@ -32,7 +33,8 @@ struct postgres {
     struct postgres_options options;
     char *name;         /* owned: options.application_name */
     char *position_sql; /* owned: of the keeper */
-    bool is_replica;    /* session_replication_role is */
+    bool is_position_prepared;
+    bool is_replica; /* session_replication_role is */
     struct conn *conn;
     struct conn *lookup; /* catalog reads beside a pipeline in flight; opened when needed */
 
