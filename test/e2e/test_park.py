@@ -117,7 +117,7 @@ def test_parked_across_restarts_and_kills(pipe):
     engine.stop()
 
 
-@pytest.mark.parametrize("mode", ["sets", "ordered"])
+@pytest.mark.parametrize("mode", ["sets", pytest.param("ordered", marks=pytest.mark.wide)])
 def test_a_row_among_thousands_is_named(pipe, mode):
     pipe.source.sql(TABLES)
     pipe.copy()
@@ -170,6 +170,7 @@ def test_a_piece_of_a_large_transaction(pipe):
     engine.stop()
 
 
+@pytest.mark.wide
 def test_leaves_of_one_root_are_parked_together(pipe):
     pipe.source.sql("CREATE TABLE root (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);"
                     "CREATE TABLE one PARTITION OF root FOR VALUES FROM (0) TO (10);"
@@ -343,6 +344,24 @@ def test_killed_at_every_point(pipe):
     assert not pipe.target.admin("SELECT relname FROM pg_class WHERE relname LIKE 'resync_%'")
 
 
+@pytest.mark.long
+def test_cut_off_at_every_point(pipe):
+    """A lost connection there is no reason to end."""
+    pipe.source.sql(TABLES)
+    pipe.copy()
+    for point in ["park.record", "park.recorded", *POINTS]:
+        if point.startswith("park."):
+            pipe.target.sql("DELETE FROM t")
+            pipe.source.sql("UPDATE t SET v = v + 1; UPDATE other SET v = v + 1")
+            pipe.copy(fault=f"{point}=disconnect", **PARK)
+            assert parked(pipe) == ["t"] and same(pipe, "other")
+        pipe.source.sql("UPDATE t SET v = v + 1; UPDATE other SET v = v + 1")
+        pipe.copy(fault=None if point.startswith("park.") else f"{point}=disconnect", resync="t")
+        assert parked(pipe) == []
+        pipe.is_equal()
+    pipe.is_verified()
+
+
 def test_what_cannot_be_copied_anew(pipe):
     """It is refused before anything is done; and a table that the target still refuses stays parked."""
     engine = follow_with_a_refused_row(pipe)
@@ -364,6 +383,7 @@ def test_what_cannot_be_copied_anew(pipe):
     pipe.is_verified()
 
 
+@pytest.mark.wide
 def test_a_change_that_came_meanwhile_is_refused(pipe):
     """Nothing of the new copy stays then."""
     pipe.source.sql(TABLES)
@@ -429,6 +449,7 @@ def test_under_writers_the_sums_are_right_once_it_has_joined(pipe):
     pipe.is_verified()
 
 
+@pytest.mark.wide
 def test_lost_connections(pipe):
     """Of the copying thread: it begins again by itself. Of the applier: all of it begins again."""
     pipe.source.sql(TABLES)
