@@ -16,7 +16,8 @@ def each(text, first=1, last=ROWS):
 def plain(name, more=""):
     """A table of three columns, with rows 1 to ROWS."""
     return (f"CREATE TABLE {name} (id int PRIMARY KEY, v text, w int{more});"
-            f"INSERT INTO {name} (id, v, w) SELECT g, 'v' || g, g FROM generate_series(1, {ROWS}) g")
+            f"INSERT INTO {name} (id, v, w) SELECT g, 'v' || g, g FROM generate_series(1, {ROWS})"
+            f" g")
 
 
 ROTATE = ("UPDATE {0} SET id = -id WHERE id % 3 = 0; UPDATE {0} SET id = id - 1 WHERE id % 3 = 1"
@@ -95,7 +96,8 @@ MANY = "k1, k2, k3, k4, k5, k6, k7, k8, k9"
 
 
 def many_rows(first, last):
-    return (f"SELECT 'text ' || g, md5(g::text)::uuid, timestamptz '2020-01-01' + g * interval '1 h',"
+    return (f"SELECT 'text ' || g, md5(g::text)::uuid, timestamptz '2020-01-01' + g * interval '1"
+            f" h',"
             f" decode(md5(g::text), 'hex'), g::numeric / 7, (enum_range(NULL::mood))[1 + g % 3],"
             f" 'given ' || g, ROW(g, 'b')::pair, ARRAY[g, NULL], g, 'v'"
             f" FROM generate_series({first}, {last}) g")
@@ -145,7 +147,8 @@ ALIKE = {
         f"INSERT INTO padded SELECT 'k' || g, '1 mon', g FROM generate_series(1, {ROWS}) g", [
             "UPDATE padded SET i = '30 days' WHERE v % 3 = 0", "UPDATE padded SET v = v + 1000",
             "UPDATE padded SET i = '720:00', k = k WHERE v % 3 = 1;"
-            " UPDATE padded SET v = v + 1000 WHERE v % 2 = 0", "DELETE FROM padded WHERE v % 5 = 0"]),
+            " UPDATE padded SET v = v + 1000 WHERE v % 2 ="
+            " 0", "DELETE FROM padded WHERE v % 5 = 0"]),
     "blind": Case(
         f"CREATE COLLATION unseeing {BLIND};"
         f"CREATE TABLE blind (k text COLLATE unseeing PRIMARY KEY, n int, v int);"
@@ -166,7 +169,8 @@ ALIKE = {
             "UPDATE stricter SET v = n", "UPDATE stricter SET v = v + 1 WHERE n > 0",
             "DELETE FROM stricter WHERE n < -100; UPDATE stricter SET k = upper(k) WHERE n > 100;"
             " UPDATE stricter SET v = 7 WHERE n % 2 = 0",
-            "DELETE FROM stricter WHERE n BETWEEN -50 AND 50; INSERT INTO stricter SELECT 'A' || g, g,"
+            "DELETE FROM stricter WHERE n BETWEEN -50 AND 50; INSERT INTO stricter SELECT 'A' ||"
+            " g, g,"
             " 1 FROM generate_series(1, 50) g; INSERT INTO stricter SELECT 'a' || g, -g, 2 FROM"
             " generate_series(1, 50) g; UPDATE stricter SET v = v + 1 WHERE n < 0"]),
     "by_index": Case(

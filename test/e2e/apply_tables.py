@@ -19,14 +19,16 @@ VALUES = """SELECT g, ARRAY[[g, NULL], [-g, 0]], ARRAY['', NULL, 'x' || g, '{{,"
 
 
 def kinds(name, key="PRIMARY KEY"):
-    make = (f"CREATE TABLE {name} (id int {key}, grid int[], words text[], j json, b jsonb, place spot,"
+    make = (f"CREATE TABLE {name} (id int {key}, grid int[], words text[], j json, b jsonb, place"
+            f" spot,"
             f" spots spot[], span int4range, f floatspan, h hstore, hs hstore[], x xml, js json[],"
             f" p point, bits bit(3), rs int4range[], d few, ds few[], zeroed int[], n int)")
     fill = f"INSERT INTO {name} " + VALUES
     return make + ";" + fill.format(first=1, last=ROWS), [
         f"UPDATE {name} SET grid = grid || grid, words = '{{}}', spots = spots || place, n = 1"
         f" WHERE id % 3 = 0",
-        f"UPDATE {name} SET j = '[1, 2]', b = b || '{{\"z\": null}}', place.note = 'new', span = 'empty',"
+        f"UPDATE {name} SET j = '[1, 2]', b = b || '{{\"z\": null}}', place.note = 'new', span ="
+        f" 'empty',"
         f" h = h || 'x=>y', hs = NULL, js = js || js, rs = '{{}}', ds = '{{}}' WHERE id % 4 = 0",
         fill.format(first=1001, last=1200),
         f"UPDATE {name} SET id = -id, words = NULL, zeroed = '[5:5]={{NULL}}', spots = '{{NULL}}'"
@@ -89,7 +91,8 @@ ALTER TABLE hen ADD FOREIGN KEY (egg) REFERENCES egg DEFERRABLE INITIALLY DEFERR
 """
 FAMILY = """
 CREATE TABLE top (id int PRIMARY KEY, v int);
-CREATE TABLE mid (id int PRIMARY KEY, top int REFERENCES top ON DELETE CASCADE ON UPDATE CASCADE, v int);
+CREATE TABLE mid (id int PRIMARY KEY, top int REFERENCES top ON DELETE CASCADE ON UPDATE CASCADE,
+                  v int);
 CREATE TABLE leaf (id int PRIMARY KEY, mid int REFERENCES mid ON DELETE CASCADE);
 CREATE TABLE loose (id int PRIMARY KEY, top int DEFAULT 1 REFERENCES top ON DELETE SET DEFAULT
                     ON UPDATE SET NULL);
@@ -101,11 +104,13 @@ CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON mid FOR EACH ROW EXECUTE
 CREATE TRIGGER tell BEFORE UPDATE OR DELETE ON leaf FOR EACH ROW EXECUTE FUNCTION tell();
 """
 REFERENCES = {
-    "circle": Case(CIRCLE + f"""BEGIN; INSERT INTO hen SELECT g, g, 0 FROM generate_series(1, {ROWS}) g;
+    "circle": Case(CIRCLE + f"""BEGIN;
+        INSERT INTO hen SELECT g, g, 0 FROM generate_series(1, {ROWS}) g;
         INSERT INTO egg SELECT g, g + 1, 0 FROM generate_series(1, {ROWS - 1}) g;
         INSERT INTO egg VALUES ({ROWS}, 1, 0); COMMIT""", [
             "UPDATE hen SET id = id + 1000 WHERE id % 2 = 0; UPDATE egg SET hen = hen + 1000"
-            " WHERE hen % 2 = 0; UPDATE egg SET id = -id, v = 1; UPDATE hen SET egg = -egg, v = v + 1",
+            " WHERE hen % 2 = 0; UPDATE egg SET id = -id, v = 1; UPDATE hen SET egg = -egg, v = v"
+            " + 1",
             "INSERT INTO egg SELECT g, g, 0 FROM generate_series(2001, 2200) g;"
             " INSERT INTO hen SELECT g, g, 0 FROM generate_series(2001, 2200) g",
             "DELETE FROM hen WHERE id > 2100; DELETE FROM egg WHERE id > 2100"]),
@@ -125,7 +130,8 @@ REFERENCES = {
         INSERT INTO loose SELECT g, g FROM generate_series(1, 100) g""", [
             "DELETE FROM top WHERE id BETWEEN 10 AND 30",
             "UPDATE top SET id = id + 1000 WHERE id BETWEEN 31 AND 60; UPDATE top SET v = v + 1",
-            "UPDATE mid SET v = v + 1; DELETE FROM mid WHERE id % 5 = 0; INSERT INTO mid SELECT g, 1, 9"
+            "UPDATE mid SET v = v + 1; DELETE FROM mid WHERE id % 5 = 0; INSERT INTO mid SELECT"
+            " g, 1, 9"
             f" FROM generate_series(5, {ROWS}, 5) g; UPDATE leaf SET mid = 5 WHERE mid % 5 = 1",
             "DELETE FROM top WHERE id > 1050; INSERT INTO top VALUES (1055, 7), (1060, 7)"]),
     "parents": Case(f"""
@@ -166,12 +172,14 @@ OTHERS = {
     "beside_ident": Case(f"""
         CREATE TABLE beside_ident (k text PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, v int);
         INSERT INTO beside_ident (k, v) SELECT 'k' || g, 0 FROM generate_series(1, {ROWS}) g""", [
-            "UPDATE beside_ident SET v = v + 1", "UPDATE beside_ident SET n = DEFAULT WHERE n % 2 = 0",
+            "UPDATE beside_ident SET v = v +"
+            " 1", "UPDATE beside_ident SET n = DEFAULT WHERE n % 2 = 0",
             "UPDATE beside_ident SET k = k || '!' WHERE n % 3 = 0; UPDATE beside_ident SET v = 4"
             " WHERE n % 3 = 0", "DELETE FROM beside_ident WHERE n % 5 = 0; INSERT INTO beside_ident"
             " (k, v) SELECT 'k' || g, 9 FROM generate_series(1001, 1100) g"]),
     "partitions": Case(f"""
-        CREATE TABLE ev (id int, region text, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+        CREATE TABLE ev (id int, region text, v text, PRIMARY KEY (region, id))
+            PARTITION BY LIST (region);
         CREATE TABLE ev_a PARTITION OF ev FOR VALUES IN ('a') PARTITION BY RANGE (id);
         CREATE TABLE ev_a1 (gone int, v text, region text NOT NULL, id int NOT NULL);
         ALTER TABLE ev_a1 DROP gone;
@@ -188,7 +196,8 @@ OTHERS = {
             "UPDATE ev SET region = CASE region WHEN 'a' THEN 'b' WHEN 'b' THEN 'c' ELSE 'a' END",
             "TRUNCATE ev_b; INSERT INTO ev SELECT g, 'b', 'new' FROM generate_series(1, 200) g;"
             " DELETE FROM ev WHERE id % 10 = 0; UPDATE ev SET region = 'd' WHERE id % 10 = 1"
-            " AND region = 'b'", "UPDATE ev SET v = NULL; UPDATE ev SET region = 'a', id = -id WHERE"
+            " AND region ="
+            " 'b'", "UPDATE ev SET v = NULL; UPDATE ev SET region = 'a', id = -id WHERE"
             " id % 5 = 1 AND region = 'c'"]),
     "split_full": Case(f"""
         CREATE TABLE split (k int, v text) PARTITION BY LIST (k);
@@ -197,15 +206,16 @@ OTHERS = {
         ALTER TABLE split REPLICA IDENTITY FULL; ALTER TABLE split_1 REPLICA IDENTITY FULL;
         ALTER TABLE split_2 REPLICA IDENTITY FULL;
         INSERT INTO split SELECT 1 + g % 2, 'same' FROM generate_series(1, 100) g""", [
-            "UPDATE split SET k = 2 WHERE " + some("split_1", "true", 20).replace("ctid", "tableoid ="
+            "UPDATE split SET k = 2 WHERE"
+            " " + some("split_1", "true", 20).replace("ctid", "tableoid ="
             " 'split_1'::regclass AND ctid", 1), "UPDATE split SET k = 3 - k, v = 'x'",
             "DELETE FROM split_1 WHERE " + some("split_1", "true", 10)]),
     "names": Case(f"""
         CREATE SCHEMA "Odd ""schema"" é";
         CREATE TYPE "Odd ""schema"" é"."Mood's" AS ENUM ('a''b', '"', 'É');
         CREATE TABLE "Odd ""schema"" é"."Table ""x"" 'y' $1 %s" (
-            "ID" int, "select" "Odd ""schema"" é"."Mood's" NOT NULL, "a ""b"" 'c'" int[], "é\u4e2d" text,
-            "$1" json, PRIMARY KEY ("select", "ID"));
+            "ID" int, "select" "Odd ""schema"" é"."Mood's" NOT NULL, "a ""b"" 'c'" int[],
+            "é\u4e2d" text, "$1" json, PRIMARY KEY ("select", "ID"));
         INSERT INTO "Odd ""schema"" é"."Table ""x"" 'y' $1 %s" SELECT g, 'a''b', ARRAY[g], 'é', '1'
         FROM generate_series(1, {ROWS}) g""", [
             change.replace("@", """"Odd ""schema"" é"."Table ""x"" 'y' $1 %s\"""") for change in (
@@ -214,15 +224,18 @@ OTHERS = {
                 """ UPDATE @ SET "a ""b"" 'c'" = '{}'""", """DELETE FROM @ WHERE "ID" % 5 = 0""",
                 """INSERT INTO @ SELECT g, 'É' FROM generate_series(1, 200) g""")]),
     "wide_open": Case(
-        f"CREATE TABLE wide_open (id bigserial PRIMARY KEY, {', '.join(f'c{n} int' for n in range(60))});"
+        f"CREATE TABLE wide_open (id bigserial PRIMARY KEY,"
+        f" {', '.join(f'c{n} int' for n in range(60))});"
         f"INSERT INTO wide_open (c0) SELECT generate_series(1, {ROWS})", [
             *[f"UPDATE wide_open SET c{n} = c0 WHERE id % 5 = {n % 5}" for n in range(1, 10)],
             "UPDATE wide_open SET id = -id, c59 = 1; INSERT INTO wide_open (c5) SELECT"
             " generate_series(1, 100)"]),
     "clash_keyed": Case(
-        f"CREATE TABLE t (n int PRIMARY KEY, t int, o int, a0 int, a1 int, b0 int, x0 int, gone int);"
+        f"CREATE TABLE t (n int PRIMARY KEY, t int, o int, a0 int, a1 int, b0 int, x0 int, gone"
+        f" int);"
         f"INSERT INTO t SELECT g, 1, 2, 3, 4, 5, 6, 7 FROM generate_series(1, {ROWS}) g", [
-            "UPDATE t SET a0 = a1, a1 = a0, b0 = 0", "UPDATE t SET n = -n, gone = x0 WHERE n % 2 = 0",
+            "UPDATE t SET a0 = a1, a1 = a0, b0 ="
+            " 0", "UPDATE t SET n = -n, gone = x0 WHERE n % 2 = 0",
             "DELETE FROM t WHERE n % 3 = 0"]),
     "long_name": Case(  # of 63 bytes
         f"CREATE TABLE {'n' * 63} (id int PRIMARY KEY, {'c' * 63} int);"
@@ -231,7 +244,8 @@ OTHERS = {
             each(f"UPDATE {'n' * 63} SET id = -id WHERE id = i", 1, 99)]),
 }
 
-IDENTITIES = ("FULL", "USING INDEX {0}_k_key", "DEFAULT", "FULL", "DEFAULT", "USING INDEX {0}_k_key",
+IDENTITIES = ("FULL", "USING INDEX"
+" {0}_k_key", "DEFAULT", "FULL", "DEFAULT", "USING INDEX {0}_k_key",
               "FULL")
 STEPS = ("UPDATE {0} SET v = v + 1", "UPDATE {0} SET k = k || 'x' WHERE id % 5 = 1",
          "UPDATE {0} SET id = -id WHERE id % 5 IN (-2, 2)", "DELETE FROM {0} WHERE id % 5 = 3",

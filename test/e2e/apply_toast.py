@@ -26,9 +26,11 @@ def toasted(name, identity="DEFAULT"):
         f"UPDATE {name} SET n = n", f"UPDATE {name} SET id = id + 1000 WHERE id % 4 = 1",
         f"UPDATE {name} SET id = id - 1000, k = k || '!', n = 5 WHERE id > 1000",
         f"UPDATE {name} SET big2 = NULL, doc = 'null' WHERE id % 5 = 0",
-        f"UPDATE {name} SET big = 'short' WHERE id % 7 = 0; UPDATE {name} SET n = 6 WHERE id % 7 < 2",
+        f"UPDATE {name} SET big = 'short' WHERE id % 7 = 0; UPDATE {name} SET n = 6 WHERE id % 7"
+        f" < 2",
         f"UPDATE {name} SET big = {large('id + 1')} WHERE id % 7 = 1; UPDATE {name} SET n = n + 1",
-        f"UPDATE {name} SET id = id + 2000 WHERE id % 3 = 0; UPDATE {name} SET n = 8 WHERE id > 2000;"
+        f"UPDATE {name} SET id = id + 2000 WHERE id % 3 = 0; UPDATE {name} SET n = 8 WHERE id >"
+        f" 2000;"
         f" UPDATE {name} SET doc = '{{}}' WHERE id > 2010; UPDATE {name} SET id = id - 2000"
         f" WHERE id > 2000",
         f"INSERT INTO {name} SELECT g, 'k' || g, 0, {large('g')} FROM generate_series(101, 120) g;"
@@ -55,8 +57,10 @@ def toasted_key(name, identity, key):
         f"UPDATE {name} SET l = -l WHERE l % 3 = 0", f"UPDATE {name} SET k = {large('l + 1', 2400)}"
         f" WHERE l % 4 = 0; UPDATE {name} SET n = 9 WHERE l % 4 < 2",
         f"UPDATE {name} SET k = 'short ' || l, big = NULL WHERE l % 5 = 0",
-        f"UPDATE {name} SET l = l + 100, n = 4; UPDATE {name} SET n = 5; UPDATE {name} SET l = l - 100",
-        f"DELETE FROM {name} WHERE l % 6 = 0; INSERT INTO {name} SELECT {large('g', 2400)}, g, 1, NULL"
+        f"UPDATE {name} SET l = l + 100, n = 4; UPDATE {name} SET n = 5; UPDATE {name} SET l = l"
+        f" - 100",
+        f"DELETE FROM {name} WHERE l % 6 = 0; INSERT INTO {name} SELECT {large('g', 2400)}, g, 1,"
+        f" NULL"
         f" FROM generate_series(6, {ROWS}, 6) g; UPDATE {name} SET n = 7"])
 
 
@@ -65,6 +69,7 @@ TOAST = {
     "full": toasted("toast_full", "FULL"),
     "index": toasted("toast_index", "USING INDEX toast_index_k_key"),
     "key": toasted_key("toast_key", "DEFAULT", "ALTER TABLE toast_key ADD PRIMARY KEY (k, l)"),
-    "key_full": toasted_key("toast_kfull", "FULL", "ALTER TABLE toast_kfull ADD PRIMARY KEY (k, l)"),
+    "key_full": toasted_key("toast_kfull", "FULL", "ALTER TABLE toast_kfull ADD PRIMARY KEY (k,"
+    " l)"),
     "key_none": toasted_key("toast_none", "FULL", "SELECT 1"),
 }

@@ -1,5 +1,6 @@
-"""Cases of test_apply.py: constraints beside the key, which hold after each of the source's statements
-and need not hold between the rows of a set. The large column is one that the stream leaves out."""
+"""Cases of test_apply.py: constraints beside the key, which hold after each of the source's
+statements and need not hold between the rows of a set. The large column is one that the
+stream leaves out."""
 from apply_keys import each
 from harness.apply import ROWS, Case
 from harness.cluster import MAJORS
@@ -24,8 +25,10 @@ def swaps(name):
         f" WHERE id % 2 = 1; UPDATE {name} SET u = {ROWS} + 2 - id WHERE id % 2 = 0",
         each(f"UPDATE {name} SET u = u + 1 WHERE u = i", ROWS, 1),
         each(f"UPDATE {name} SET u = u - 1, v = v + 1 WHERE u = i", 2, ROWS + 1),
-        f"DELETE FROM {name} WHERE u % 4 = 0; UPDATE {name} SET u = u - 1 WHERE u % 4 = 1 AND u > 1;"
-        f" INSERT INTO {name} (id, u) SELECT 1000 + g, g + 1 FROM generate_series(4, {ROWS - 1}, 4) g",
+        f"DELETE FROM {name} WHERE u % 4 = 0; UPDATE {name} SET u = u - 1 WHERE u % 4 = 1 AND u >"
+        f" 1;"
+        f" INSERT INTO {name} (id, u) SELECT 1000 + g, g + 1 FROM generate_series(4, {ROWS - 1},"
+        f" 4) g",
         f"UPDATE {name} SET v = v + 1",
         f"UPDATE {name} SET u = -u, id = id + 5000 WHERE u % 3 = 0;"
         f" UPDATE {name} SET u = u - 1, v = 7 WHERE u % 3 = 1 AND u > 1;"
@@ -35,7 +38,8 @@ def swaps(name):
         f" UPDATE {name} SET u = u - 10000 WHERE u BETWEEN 10001 AND 10099"]
 
 
-SHIFT = "DO $$ BEGIN FOR i IN REVERSE {rows}..1 LOOP UPDATE {name} SET {set} WHERE id = i; END LOOP; END $$"
+SHIFT = ("DO $$ BEGIN FOR i IN REVERSE {rows}..1 LOOP UPDATE {name} SET {set} WHERE id = i;"
+         " END LOOP; END $$")
 
 UNIQUE = {
     "uniq": Case(table("uniq", "u int UNIQUE, v int", "g, 0"), swaps("uniq")),
@@ -44,7 +48,8 @@ UNIQUE = {
     "uniq_late": Case(
         table("uniq_late", "u int UNIQUE DEFERRABLE, v int", "g, 0"), [
             *swaps("uniq_late")[:4], f"UPDATE uniq_late SET u = {ROWS} + 1 - u",
-            "UPDATE uniq_late SET u = u + 1", "UPDATE uniq_late SET u = u - 1, v = v + 1, id = -id"]),
+            "UPDATE uniq_late SET u = u +"
+            " 1", "UPDATE uniq_late SET u = u - 1, v = v + 1, id = -id"]),
     "uniq_last": Case(
         table("uniq_last", "u int UNIQUE DEFERRABLE INITIALLY DEFERRED, v int", "g, 0"), [
             f"UPDATE uniq_last SET u = u + 1 WHERE u % 2 = 1; UPDATE uniq_last SET u = u - 1"
@@ -72,7 +77,8 @@ UNIQUE = {
             "DELETE FROM partial WHERE act AND grp % 2 = 0; UPDATE partial SET act = true, id = -id"
             " WHERE id BETWEEN 1 AND 100 AND grp % 2 = 0;"
             " INSERT INTO partial SELECT 1000 + g, g, false, 3 FROM generate_series(1, 50) g",
-            "UPDATE partial SET grp = -grp WHERE act; UPDATE partial SET act = true WHERE id BETWEEN"
+            "UPDATE partial SET grp = -grp WHERE act; UPDATE partial SET act = true WHERE id"
+            " BETWEEN"
             " 201 AND 299"]),
     "expr": Case(
         table("expr", "name text, v int", "'Name' || g, 0")
@@ -82,12 +88,14 @@ UNIQUE = {
             each("UPDATE expr SET name = 'name' || i + 1 WHERE name ILIKE 'name' || i", ROWS, 1),
             "DELETE FROM expr WHERE id % 2 = 0; UPDATE expr SET name = 'nAMe' ||"
             f" ({ROWS} + 1 - id) WHERE id % 2 = 1",
-            "UPDATE expr SET v = v + 1", "UPDATE expr SET v = v + 1000; INSERT INTO expr (id, name, v)"
+            "UPDATE expr SET v = v +"
+            " 1", "UPDATE expr SET v = v + 1000; INSERT INTO expr (id, name, v)"
             " SELECT 1000 + id, upper(name), 0 FROM expr"]),
     "excl": Case(
         table("excl", "during int4range, v int", "int4range(10 * g, 10 * g + 10), 0")
         + "; ALTER TABLE excl ADD EXCLUDE USING gist (during WITH &&)", [
-            SHIFT.format(rows=ROWS, name="excl", set="during = int4range(10 * i + 10, 10 * i + 20)"),
+            SHIFT.format(rows=ROWS, name="excl", set="during = int4range(10 * i + 10, 10 * i +"
+            " 20)"),
             "UPDATE excl SET during = NULL; UPDATE excl SET during = int4range("
             f"10 * ({ROWS} - id), 10 * ({ROWS} - id) + 10)",
             "UPDATE excl SET v = v + 1", "DELETE FROM excl WHERE id % 2 = 0; UPDATE excl SET during"
@@ -108,12 +116,14 @@ UNIQUE = {
             "UPDATE two SET a = NULL WHERE id % 2 = 0; UPDATE two SET b = NULL WHERE id % 2 = 1;"
             " UPDATE two SET a = id WHERE id % 2 = 1; UPDATE two SET b = id WHERE id % 2 = 0;"
             " UPDATE two SET a = id WHERE a IS NULL; UPDATE two SET b = id WHERE b IS NULL",
-            "UPDATE two SET v = 1 WHERE id % 2 = 0; UPDATE two SET id = -id, a = -a WHERE id % 3 = 0;"
+            "UPDATE two SET v = 1 WHERE id % 2 = 0; UPDATE two SET id = -id, a = -a WHERE id % 3"
+            " = 0;"
             " UPDATE two SET a = a + 1 WHERE a % 3 = 2"]),
     "including": Case(
         table("including", "a int, b text, v int", "g / 2, 'b' || g % 2, 0")
         + "; CREATE UNIQUE INDEX ON including (b, a) INCLUDE (v)", [
-            "UPDATE including SET b = b || 'x'; UPDATE including SET b = CASE b WHEN 'b0x' THEN 'b1'"
+            "UPDATE including SET b = b || 'x'; UPDATE including SET b = CASE b WHEN 'b0x' THEN"
+            " 'b1'"
             " ELSE 'b0' END", "UPDATE including SET v = 5"]),
 }
 if min(MAJORS.values()) >= 15:

@@ -1,5 +1,5 @@
-"""Groups of many transactions, applied in sets and change by change: what sets must not do otherwise.
-The tables of a family share a pair of databases; their changes wait until an engine comes."""
+"""Groups of many transactions, applied in sets and change by change: what sets must not do
+otherwise. The tables of a family share a source; their changes wait until engines come."""
 import pytest
 
 import apply_keys
@@ -56,7 +56,8 @@ COMMIT 2; SELECT
 INSIDE 1; INSERT INTO t SELECT g, 1 FROM generate_series(101, 200) g
 INSIDE 3; UPDATE t SET id = id + 1000 WHERE id BETWEEN 301 AND 400
 BEGIN 2; UPDATE t SET v = v + 20 WHERE id BETWEEN 201 AND 300
-INSIDE 1; SAVEPOINT a; UPDATE t SET v = -1 WHERE id <= 100; DELETE FROM t WHERE id BETWEEN 101 AND 150
+INSIDE 1; SAVEPOINT a; UPDATE t SET v = -1 WHERE id <= 100
+INSIDE 1; DELETE FROM t WHERE id BETWEEN 101 AND 150
 COMMIT 3; SELECT
 INSIDE 2; INSERT INTO t SELECT g, 2 FROM generate_series(301, 400) g
 INSIDE 1; ROLLBACK TO a; UPDATE t SET id = -id WHERE id BETWEEN 101 AND 120
@@ -77,7 +78,8 @@ def test_transactions_commit_in_another_order_than_they_begin(shared_clusters, p
     first.source.sql("CREATE TABLE t (id int PRIMARY KEY, v int);"
                      "INSERT INTO t SELECT g, 0 FROM generate_series(1, 500) g")
     copy_all(pipes)
-    with first.source.connect() as one, first.source.connect() as two, first.source.connect() as three:
+    connect = first.source.connect
+    with connect() as one, connect() as two, connect() as three:
         for line in INTERLEAVED.strip().splitlines():
             word, number, text = line.replace(";", "", 1).split(" ", 2)
             session = {"1": one, "2": two, "3": three}[number]

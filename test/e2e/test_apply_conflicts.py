@@ -1,5 +1,5 @@
-"""Rows of the target that stand in a large group's way: one row among thousands is named, or is dealt
-with by the policy, and it alone."""
+"""Rows of the target that stand in a large group's way: one row among thousands is named, or is
+dealt with by the policy, and it alone."""
 import collections
 import re
 
@@ -10,9 +10,9 @@ from harness.program import FAILED
 from harness.slices import LONG
 
 Kind = collections.namedtuple("Kind", "make upset changes named mend update nothing")
-"""upset: on the target, behind the program's back. changes: on the source, each a transaction; the row
-named is the first in their order. mend: makes the target what it was. update, nothing: what the two
-policies count, None where they stop as `error` does."""
+"""upset: on the target, behind the program's back. changes: on the source, each a transaction;
+named: the first row in their order. mend: makes the target what it was. update, nothing: what the
+two policies count, None where they stop as `error` does."""
 ROWS = 2000
 TABLE = f"; INSERT INTO {{0}} SELECT g, 0, 'v' FROM generate_series(1, {ROWS}) g"
 # In order is what test_conflicts.py shows, with few rows.
@@ -63,7 +63,8 @@ KINDS = {
         "DELETE FROM {0} WHERE v = 'theirs'", None, None),
     "refused": Kind(
         THREE, "ALTER TABLE {0} ADD CONSTRAINT fits CHECK (n <> -1234) NOT VALID",
-        ["UPDATE {0} SET n = -id"], "(id = 1234)", "ALTER TABLE {0} DROP CONSTRAINT fits", None, None),
+        ["UPDATE {0} SET n ="
+        " -id"], "(id = 1234)", "ALTER TABLE {0} DROP CONSTRAINT fits", None, None),
     "refused_insert": Kind(
         THREE, "ALTER TABLE {0} ADD CONSTRAINT fits CHECK (id <> 3210) NOT VALID",
         ["INSERT INTO {0} SELECT g, 1, 'ours' FROM generate_series(2001, 4000) g"], "(id = 3210)",
@@ -115,7 +116,8 @@ def test_the_policy_decides_for_the_one_row(pipe, mode, policy):
     expected = collections.Counter()
     for kind in kinds.values():
         expected.update(getattr(kind, policy))
-    found = {name[len("trunkline_conflicts_total{kind="):-1]: value for name, value in counted.items()
+    prefix = "trunkline_conflicts_total{kind="
+    found = {name[len(prefix):-1]: value for name, value in counted.items()
              if name.startswith("trunkline_conflicts") and value}
     assert found == expected
     if policy == "update":

@@ -1,11 +1,11 @@
-"""Large groups on targets that have more than the source: triggers, columns, constraints, partitions;
-and the plans by which sets find their rows."""
+"""Large groups on targets that have more than the source: triggers, columns, constraints,
+partitions; and the plans by which sets find their rows."""
 import pytest
 
 import apply_keys
 import apply_tables
-from harness.apply import (LARGE_GROUPS, MODES, ROWS, Case, apply_waiting, change_cases, make_cases,
-                           sets_were_used)
+from harness.apply import (LARGE_GROUPS, MODES, ROWS, Case, apply_waiting, change_cases,
+                           make_cases, sets_were_used)
 from harness.wait import wait_until
 
 # --- triggers ---
@@ -27,7 +27,8 @@ SEEN = """
 CREATE TABLE seen (n serial PRIMARY KEY, what text, old text, new text);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN
     INSERT INTO seen (what, old, new) VALUES (TG_OP || ' ' || TG_TABLE_NAME || ' ' || TG_WHEN,
-        CASE WHEN TG_OP <> 'INSERT' THEN OLD::text END, CASE WHEN TG_OP <> 'DELETE' THEN NEW::text END);
+        CASE WHEN TG_OP <> 'INSERT' THEN OLD::text END,
+        CASE WHEN TG_OP <> 'DELETE' THEN NEW::text END);
     RETURN coalesce(NEW, OLD); END $$;
 CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON one FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON two FOR EACH ROW EXECUTE FUNCTION note();
@@ -41,7 +42,8 @@ WATCHED_CHANGES = [
     "UPDATE one SET v = v + 1 WHERE id % 2 = 0; UPDATE two SET v = v + 1; UPDATE calm SET v = 1;"
     " UPDATE one SET v = v + 1",
     "DELETE FROM two WHERE v = 1 AND k < 'k2'; INSERT INTO one SELECT g, 0 FROM"
-    " generate_series(1001, 1200) g; INSERT INTO two SELECT 'k' || g, 7 FROM generate_series(1, 1) g;"
+    " generate_series(1001, 1200) g; INSERT INTO two SELECT 'k' || g, 7 FROM generate_series(1,"
+    " 1) g;"
     " DELETE FROM one WHERE id > 1100; UPDATE bare SET b = 'c' WHERE a < 10",
     "UPDATE one SET id = id + 5000 WHERE id < 100; UPDATE two SET k = k || '!' WHERE k LIKE 'k3%';"
     " INSERT INTO one SELECT g, -1 FROM generate_series(1, 99) g; UPDATE one SET v = v * 2;"
@@ -95,11 +97,13 @@ def test_a_trigger_of_the_target_changes_what_comes(pipe, mode):
     pipe.target.sql("ALTER TABLE t ADD twice int; UPDATE t SET twice = 0;"
                     "CREATE FUNCTION double() RETURNS trigger LANGUAGE plpgsql AS"
                     " 'BEGIN NEW.twice := NEW.v * 2; RETURN NEW; END';"
-                    "CREATE TRIGGER double BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION"
+                    "CREATE TRIGGER double BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE"
+                    " FUNCTION"
                     " double(); ALTER TABLE t ENABLE ALWAYS TRIGGER double")
     run_changes(pipe, "t", [
         "UPDATE t SET v = id", "UPDATE t SET id = -id, v = v + 1 WHERE id % 2 = 0",
-        f"INSERT INTO t SELECT g, g FROM generate_series(2, {ROWS}, 2) g; DELETE FROM t WHERE v % 5 = 0"])
+        f"INSERT INTO t SELECT g, g FROM generate_series(2, {ROWS}, 2) g; DELETE FROM t WHERE v %"
+        f" 5 = 0"])
     apply_waiting(pipe, **LARGE_GROUPS, apply_mode=mode)
     assert (pipe.target.sql("SELECT * FROM t ORDER BY id")
             == pipe.source.sql("SELECT id, v, v * 2 FROM t ORDER BY id"))
@@ -109,7 +113,8 @@ def test_a_trigger_of_the_target_changes_what_comes(pipe, mode):
 
 EXTRAS = """
 ALTER TABLE {0} ADD mine text NOT NULL DEFAULT 'new' CHECK (mine <> ''), ADD at int,
-    ADD gone int, ADD seen bigint GENERATED ALWAYS AS (id * 2) STORED, ADD nr int GENERATED ALWAYS AS IDENTITY;
+    ADD gone int, ADD seen bigint GENERATED ALWAYS AS (id * 2) STORED,
+    ADD nr int GENERATED ALWAYS AS IDENTITY;
 ALTER TABLE {0} DROP gone; UPDATE {0} SET mine = 'row ' || id, at = id;
 CREATE INDEX ON {0} (mine); ALTER TABLE {0} ADD UNIQUE (at, mine)
 """
@@ -156,7 +161,8 @@ def test_the_targets_own_columns_stay_with_their_rows(pipe, mode):
         assert len({row[4] for row in rows}) == len(rows)
 
 
-TARGETS_DDL = ["SELECT 1", "ALTER TABLE t ADD other text DEFAULT 'o', DROP gone", "ALTER TABLE t DROP other",
+TARGETS_DDL = ["SELECT 1", "ALTER TABLE t ADD other text DEFAULT 'o', DROP"
+" gone", "ALTER TABLE t DROP other",
                "ALTER TABLE t ADD again int", "CREATE UNIQUE INDEX ON t (v, id)"]
 LIVE_CHANGES = ["UPDATE t SET v = v + 1", "UPDATE t SET id = -id WHERE id % 2 = 0",
                 "DELETE FROM t WHERE id % 10 = 1", "INSERT INTO t SELECT g, 7 FROM"
@@ -210,7 +216,8 @@ def test_wider_types_in_another_order(pipe, mode):
 @pytest.mark.matrix
 @pytest.mark.parametrize("mode", ["sets", pytest.param("ordered", marks=pytest.mark.long)])
 def test_values_in_text_form(pipe, mode):
-    cases = {"kinds": apply_tables.OTHERS["kinds"], "keyless": apply_tables.KEYLESS["keyless_kinds"],
+    cases = {"kinds": apply_tables.OTHERS["kinds"],
+             "keyless": apply_tables.KEYLESS["keyless_kinds"],
              "several": apply_keys.ALIKE["several"], "zero": apply_keys.ALIKE["zero"]}
     pipe.source.sql("CREATE EXTENSION hstore; CREATE TABLE forced (id int PRIMARY KEY, r regtype);"
                     + apply_keys.KINDS + apply_tables.KINDS)
@@ -284,7 +291,8 @@ def test_rows_are_found_by_the_key_whatever_the_statistics(pipe, mode):
     before = pipe.target.sql(SCANS)
     run_changes(pipe, "plans", [
         "UPDATE one_key SET v = 1 WHERE id % 40 = 0; DELETE FROM one_key WHERE id % 40 = 1",
-        "UPDATE two_keys SET v = 1 WHERE v = 0 AND b LIKE '%7'; DELETE FROM two_keys WHERE b LIKE '%70'",
+        "UPDATE two_keys SET v = 1 WHERE v = 0 AND b LIKE '%7'; DELETE FROM two_keys WHERE b LIKE"
+        " '%70'",
         "UPDATE split SET v = 1 WHERE id % 10 = 0; DELETE FROM split WHERE id % 20 = 1",
         "UPDATE one_key SET id = -id, v = 2 WHERE id % 40 = 0",
         "UPDATE two_keys SET a = -a - 1 WHERE b LIKE '%17'; UPDATE split SET id = -id WHERE v = 1",

@@ -12,9 +12,10 @@ from harness.program import metrics
 ROWS = 400  # of a case's table: enough for a set of each kind
 LARGE_GROUPS = {"group_max_changes": 1000000, "group_max_bytes": "256MB", "group_max_time": "1min"}
 
+# In one large group; each of the source's transactions in its own; in groups smaller than some.
 WAYS = {
     "sets": {"apply_mode": "sets", **LARGE_GROUPS},
-    "each": {"apply_mode": "sets", **LARGE_GROUPS, "group_max_changes": 1},  # one of the source's each
+    "each": {"apply_mode": "sets", **LARGE_GROUPS, "group_max_changes": 1},
     "pieces": {"apply_mode": "sets", **LARGE_GROUPS, "group_max_changes": 500},
     "ordered": {"apply_mode": "ordered", **LARGE_GROUPS},
 }
@@ -72,7 +73,7 @@ def apply_waiting(pipe, **settings):
 
 
 def stall(engine, writers, steps):
-    """The engine stands still for so many steps of theirs: it finds much waiting, and makes sets."""
+    """The engine stands still for so many steps of theirs: it finds much waiting."""
     engine.popen.send_signal(signal.SIGSTOP)
     writers.wait_steps(steps)
     engine.popen.send_signal(signal.SIGCONT)

@@ -1,5 +1,6 @@
-"""Random mixes of what sets must get right, applied by two engines from one source: in sets, in groups
-of many sizes, and strictly in order. Both targets are compared with the source, state by state.
+"""Random mixes of what sets must get right, applied by two engines from one source: in sets, in
+groups of many sizes, and strictly in order. Both targets are compared with the source, state
+by state.
 
     pytest random/test_mixes.py --seed 17  that one alone
     pytest random/test_mixes.py --seeds 50 1 to 50; without it 1 to 10, with --long 1 to 200"""
@@ -26,11 +27,13 @@ AUDIT = """
 CREATE TABLE {0}.audit (n serial PRIMARY KEY, what text, old text, new text);
 CREATE FUNCTION {0}.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO {0}.audit (what, old, new) VALUES (TG_OP || ' ' || TG_TABLE_NAME,
-        CASE WHEN TG_OP <> 'INSERT' THEN OLD::text END, CASE WHEN TG_OP <> 'DELETE' THEN NEW::text END);
+        CASE WHEN TG_OP <> 'INSERT' THEN OLD::text END,
+        CASE WHEN TG_OP <> 'DELETE' THEN NEW::text END);
     RETURN NULL; END $$
 """
 WATCH = """
-CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON {0} FOR EACH ROW EXECUTE FUNCTION {1}.note();
+CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON {0} FOR EACH ROW
+    EXECUTE FUNCTION {1}.note();
 ALTER TABLE {0} ENABLE ALWAYS TRIGGER note
 """
 
@@ -83,7 +86,7 @@ def is_same(pipes, seed, tables, extras):
                                        f" {found - expected}, {pipe.processes[-1]}")
         if table in extras["own"]:
             one, other = [rows(target, table, ", mine") for target in targets]
-            assert one == other, f"seed {seed}, {table}: in sets {one - other}, in order {other - one}"
+            assert one == other, f"seed {seed}, {table}: {one - other} and {other - one}"
     if extras["watched"]:
         one, other = [target.sql(f"SELECT what, old, new FROM mix{seed}.audit ORDER BY n")
                       for target in targets]
@@ -130,5 +133,5 @@ def test_mixes(shared_clusters, pipelines, seeds):
     in_order.stop()
     for writer in writers:
         writer.close()
-        assert writer.kept >= KEPT_AT_LEAST, f"seed {writer.seed}: only {writer.kept} statements stood"
+        assert writer.kept >= KEPT_AT_LEAST, f"seed {writer.seed}: only {writer.kept} stood"
     sets_were_used(written, "sets", 0 if is_watched(seeds[0]) else 100 * len(seeds))
