@@ -4,7 +4,7 @@ import pytest
 
 import apply_keys
 import apply_tables
-from harness.apply import (LARGE_GROUPS, MODES, ROWS, Case, apply_waiting, change_cases,
+from harness.apply import (LARGE_GROUPS, MODES, ROWS, WAYS, Case, apply_waiting, change_cases,
                            make_cases, sets_were_used)
 from harness.wait import wait_until
 
@@ -257,6 +257,38 @@ def test_rows_move_between_partitions_under_the_root(pipe, shape, mode):
     query = "SELECT id, region, v FROM ev ORDER BY 1, 2"
     assert pipe.target.sql(query) == pipe.source.sql(query)
     sets_were_used(counted, mode, 500)
+
+
+SHARED = """
+CREATE TABLE ev (id int, region text, u int, v int, PRIMARY KEY (region, id))
+    PARTITION BY LIST (region);
+CREATE TABLE ev_a PARTITION OF ev FOR VALUES IN ('a');
+CREATE TABLE ev_b PARTITION OF ev FOR VALUES IN ('b');
+ALTER TABLE ev_a ADD UNIQUE (u);
+INSERT INTO ev SELECT g, 'a', g, 0 FROM generate_series(1, 100) g;
+INSERT INTO ev SELECT g, 'b', 1000 + g, 0 FROM generate_series(101, 200) g
+"""
+SHARED_CHANGES = [  # the first makes sets of ev_a be refused
+    "UPDATE ev SET u = -u WHERE region = 'a'; UPDATE ev SET u = 101 + u WHERE region = 'a'",
+    "UPDATE ev SET region = 'a' WHERE region = 'b'",
+    "UPDATE ev SET region = 'b', v = 2 WHERE id % 2 = 0", "UPDATE ev SET v = v + 1",
+    "UPDATE ev SET region = 'a' WHERE region = 'b'; UPDATE ev SET region = 'b' WHERE id % 3 = 0"]
+
+
+@pytest.mark.parametrize("way", ["each", "sets", pytest.param("ordered", marks=pytest.mark.long)])
+@pytest.mark.parametrize("policy", ["error", "nothing",
+                                    pytest.param("update", marks=pytest.mark.long)])
+def test_partitions_that_share_a_table_go_in_step(pipe, policy, way):
+    """Where the changes of one are applied in order, those of the other are as well."""
+    settings = {**WAYS[way], "publish_via_root": True, "on_conflict_action": policy}
+    pipe.source.sql(SHARED)
+    pipe.target.sql("CREATE TABLE ev (id int, region text, u int UNIQUE, v int,"
+                    " PRIMARY KEY (region, id))")
+    pipe.copy(publish_via_root=True)
+    run_changes(pipe, "ev", SHARED_CHANGES)
+    apply_waiting(pipe, **settings)
+    query = "SELECT * FROM ev ORDER BY id, region"
+    assert pipe.target.sql(query) == pipe.source.sql(query)
 
 
 # --- plans ---
