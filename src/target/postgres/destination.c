@@ -6,18 +6,29 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "pg/quote.h"
 #include "target/postgres/inside.h"
 
-enum { FIRST_USER_OID = 16384 }; /* types below have one OID on all servers */
+enum {
+    FIRST_USER_OID = 16384, /* types below have one OID on all servers */
+    FRESH_MS = 5000,
+};
+
+/* The table and its partitions. (pg_partition_tree() would lock them, and wait for a TRUNCATE in
+ * our own group.) */
+#define TREE                                                                  \
+    "(WITH RECURSIVE tree (oid) AS (SELECT c.oid UNION ALL SELECT h.inhrelid" \
+    " FROM tree JOIN pg_catalog.pg_inherits h ON h.inhparent = tree.oid"      \
+    " WHERE c.relkind = 'p') SELECT tree.oid FROM tree)"
 
 static const char columns_sql[] =
     "SELECT a.attname, pg_catalog.format_type(a.atttypid, -1), a.atttypid, a.atttypmod,"
     " a.attidentity = 'a', c.relkind, pg_catalog.format_type(a.atttypid, a.atttypmod),"
     " a.attgenerated <> '', c.oid,"
-    " EXISTS (SELECT FROM pg_catalog.pg_index i WHERE NOT i.indimmediate AND (i.indrelid = c.oid"
-    "   OR i.indrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p))),"
+    " EXISTS (SELECT FROM pg_catalog.pg_index i WHERE NOT i.indimmediate AND (i.indrelid IN " TREE
+    ")),"
     " (WITH RECURSIVE base (oid) AS (SELECT a.atttypid UNION ALL SELECT d.typbasetype"
     "    FROM base JOIN pg_catalog.pg_type d ON d.oid = base.oid AND d.typtype = 'd')"
     "  SELECT pg_catalog.format_type(base.oid, -1) FROM base"
@@ -25,8 +36,7 @@ static const char columns_sql[] =
     "  WHERE base.oid <> a.atttypid),"
     " c.reltype,"
     " EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgenabled IN ('A', $3::\"char\")"
-    "   AND (g.tgrelid = c.oid"
-    "     OR g.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p)))"
+    "   AND g.tgrelid IN " TREE ")"
     " OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid"
     "   AND w.rulename <> '_RETURN' AND w.ev_enabled IN ('A', $3::\"char\"))"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
@@ -375,29 +385,28 @@ static bool read_key(struct postgres *pg, struct destination *destination, struc
 }
 
 /* Answers may still be on their way: what was known under this OID is freed later. */
-static void retire_older(struct postgres *pg, const struct relation *relation)
+static void retire_older(struct postgres *pg, struct destination *made)
 {
     struct destination *destination, *next;
     HASH_ITER (hh, pg->destinations, destination, next) {
-        if (destination->relation->oid != relation->oid)
+        if (destination->relation->oid != made->relation->oid)
             continue;
+        made->refusals = destination->refusals;
+        made->refused_ms = destination->refused_ms;
+        made->ordered_left = destination->ordered_left;
+        memcpy(made->tallies, destination->tallies, sizeof(made->tallies));
         HASH_DEL(pg->destinations, destination);
         destination->next_retired = pg->retired;
         pg->retired = destination;
     }
 }
 
-bool destination_find(struct postgres *pg, const struct relation *relation,
-                      struct destination **ret_destination, struct err *err)
+static bool describe(struct postgres *pg, const struct relation *relation,
+                     struct destination **ret_destination, struct err *err)
 {
-    struct destination *found = NULL;
-    HASH_FIND(hh, pg->destinations, &relation->serial, sizeof(uint64_t), found);
-    if (found) {
-        *ret_destination = found;
-        return true;
-    }
     AUTO(destination_free) struct destination *made = mem_alloc(sizeof(*made));
     made->serial = relation->serial;
+    made->described_ms = clock_ms();
     made->relation = relation_ref(relation);
     made->label = str_fmt("%s.%s", relation->schema, relation->name);
     made->schema = str_dup(relation->schema);
@@ -411,8 +420,28 @@ bool destination_find(struct postgres *pg, const struct relation *relation,
         return false;
     }
     judge_sets(made);
-    retire_older(pg, relation);
+    retire_older(pg, made);
     HASH_ADD(hh, pg->destinations, serial, sizeof(uint64_t), made);
     *ret_destination = TAKE(made);
     return true;
+}
+
+bool destination_find(struct postgres *pg, const struct relation *relation,
+                      struct destination **ret_destination, struct err *err)
+{
+    struct destination *found = NULL;
+    HASH_FIND(hh, pg->destinations, &relation->serial, sizeof(uint64_t), found);
+    if (found) {
+        *ret_destination = found;
+        return true;
+    }
+    return describe(pg, relation, ret_destination, err);
+}
+
+bool destination_refresh(struct postgres *pg, const struct relation *relation,
+                         struct destination **ret_destination, struct err *err)
+{
+    return destination_find(pg, relation, ret_destination, err) &&
+           (clock_ms() - (*ret_destination)->described_ms < FRESH_MS ||
+            describe(pg, relation, ret_destination, err));
 }

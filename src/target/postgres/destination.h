@@ -97,9 +97,10 @@ struct destination_column {
 struct destination {
     uint64_t serial;           /* of the relation: the map's key */
     struct relation *relation; /* a reference */
-    char *label;               /* owned: "schema.name", for people */
-    char *schema, *name;       /* owned: the target's; not the relation's when routed */
-    bool is_routed; /* another table's name: that of its root, which other relations share */
+    int64_t described_ms;
+    char *label;         /* owned: "schema.name", for people */
+    char *schema, *name; /* owned: the target's; not the relation's when routed */
+    bool is_routed;      /* another table's name: that of its root, which other relations share */
     bool is_partitioned;
     bool has_key;        /* rows are found by the columns that have `equal`; else by record image */
     bool has_key_index;  /* a unique index of the target carries it */
@@ -125,6 +126,10 @@ struct destination {
 /* destination.c */
 bool destination_find(struct postgres *pg, const struct relation *relation,
                       struct destination **ret_destination, struct err *err);
+/* The same, described anew when that is some seconds old: triggers and indexes come and go on the
+ * target. Only between groups. */
+bool destination_refresh(struct postgres *pg, const struct relation *relation,
+                         struct destination **ret_destination, struct err *err);
 void destination_free(struct destination **destination);
 
 /* statement.c: the statement for change, made when there is none yet. */

@@ -347,7 +347,7 @@ bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wan
         if (!relation || relation == last)
             continue;
         last = relation;
-        if (!destination_find(pg, relation, &destination, err))
+        if (!destination_refresh(pg, relation, &destination, err))
             return false;
         if (destination->has_triggers)
             return true;
