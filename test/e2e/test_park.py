@@ -31,7 +31,7 @@ def parked(pipe):
 
 
 def status(pipe, code=None):
-    said = pipe.command("status", slot=pipe.slot, json=True, **pipe.urls())
+    said = pipe.command("status", slot=pipe.slot, json=True, **{**pipe.urls(), **pipe.able()})
     assert code in (None, said.code), said.stdout + said.stderr
     return json.loads(said.stdout)
 
@@ -392,6 +392,7 @@ def test_a_change_that_came_meanwhile_is_refused(pipe):
     before = content(pipe.target, "t")
     engine = copied_up_to_its_rows(pipe, resync="t", **PARK)
     pipe.source.sql("UPDATE t SET v = 100 WHERE id = 7; UPDATE other SET v = 1")
+    pipe.catch_up(engine)
     let_go(pipe)
     wait_until(lambda: states(pipe)["t"] == "parked", "it is parked")
     pipe.catch_up(engine)
