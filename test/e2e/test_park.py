@@ -153,6 +153,12 @@ def test_a_table_that_does_not_fit_any_more(pipe):
     assert found == [("Größe", "02000", "UPDATE of public.Größe (k = 'schön')"),
                      ("gone", None, None), ("lacks", None, None)]
     engine.stop()
+    pipe.target.sql("ALTER TABLE lacks ADD COLUMN v int; CREATE TABLE gone (id int PRIMARY KEY)")
+    pipe.source.sql("INSERT INTO lacks VALUES (2, 2); INSERT INTO gone VALUES (2)")
+    pipe.copy(resync='lacks,gone,"Größe"', **PARK)
+    pipe.source.sql("UPDATE lacks SET v = 3; UPDATE gone SET id = id + 5; DELETE FROM \"Größe\"")
+    pipe.copy()
+    pipe.is_verified()
 
 
 def test_a_piece_of_a_large_transaction(pipe):
