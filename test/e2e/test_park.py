@@ -1,5 +1,7 @@
 """on_apply_error = park: a table whose change cannot be applied is left out, the others go on."""
 import json
+import random
+import time
 
 import pytest
 
@@ -438,6 +440,22 @@ def copies(pipe, names):
                                  " WHERE table_name = ANY (%s)", names.split(",")))
 
 
+@pytest.mark.long
+def test_killed_at_any_time_under_writers(pipe):
+    dice = random.Random()
+    pipe.source.sql(TABLES)
+    pipe.source.sql("INSERT INTO t SELECT g, 0 FROM generate_series(1000, 30000) g")
+    pipe.copy()
+    with load(pipe.source, transfer, move, sessions=2):
+        for _ in range(15):
+            engine = pipe.start(resync=dice.choice(("t", "other", "t,other")))
+            moment = time.monotonic() + 0.3 + dice.random() * 1.2
+            wait_until(lambda: engine.runs() and time.monotonic() >= moment, "the moment has come")
+            engine.kill()
+    pipe.copy()
+    pipe.is_verified()
+
+
 def test_under_writers_the_sums_are_right_once_it_has_joined(pipe):
     pipe.source.sql(TABLES)
     pipe.source.sql("INSERT INTO t SELECT g, 0 FROM generate_series(1000, 3000) g")
@@ -487,3 +505,24 @@ def ended(side, role):
     """How many sessions of that role were ended."""
     return side.admin_one("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE"
                           " application_name LIKE 'trunkline:%%:' || %s AND datname = current_database()", role)
+
+
+@pytest.mark.wide
+def test_a_pipeline_that_began_without_a_copy(pipe):
+    """And what a copy that was cut off leaves goes with tear-down."""
+    for side in (pipe.source, pipe.target):
+        side.sql("CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE other (id int PRIMARY KEY, v int)")
+    assert pipe.command("init", source=pipe.source.url(), slot=pipe.slot).code == 0
+    engine = pipe.follow(mode="replication", **PARK)
+    pipe.target.sql(REFUSES)
+    pipe.source.sql("INSERT INTO t VALUES (1, 100); INSERT INTO other VALUES (1, 100)")
+    pipe.catch_up(engine)
+    assert parked(pipe) == ["t"]
+    engine.stop()
+    pipe.target.sql("ALTER TABLE t DROP CONSTRAINT small")
+    pipe.copy(mode="replication", resync="t")
+    pipe.is_verified()
+    pipe.start(fault="resync.copied=kill", mode="replication", resync="t").ends(-9)
+    assert pipe.target.admin("SELECT relname FROM pg_class WHERE relname LIKE 'resync_%'")
+    assert pipe.tear_down().code == 0
+    assert not pipe.target.admin("SELECT FROM pg_namespace WHERE nspname = 'trunkline'")
