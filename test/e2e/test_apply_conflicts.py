@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness.apply import LARGE_GROUPS, apply_waiting
+from harness.apply import LARGE_GROUPS, WAYS, apply_waiting
 from harness.program import FAILED
 from harness.slices import LONG
 
@@ -139,3 +139,17 @@ def test_the_policy_decides_for_the_one_row(pipe, mode, policy):
             continue
         assert extra == collections.Counter(row for row in before[name] if "theirs" in row)
         assert missing.total() == conflicts, name
+
+
+@pytest.mark.parametrize("way", ["pieces", pytest.param("ordered", marks=LONG)])
+def test_conflicts_of_all_pieces_of_a_transaction_are_counted(pipe, way):
+    tables = [f"t{number}" for number in range(3)]
+    for table in tables:
+        pipe.source.sql(f"CREATE TABLE {table} (id int PRIMARY KEY, big text);"
+                        f"INSERT INTO {table} SELECT g, 'x' FROM generate_series(1, 1000) g")
+    pipe.copy()
+    for table in tables:
+        pipe.target.sql(f"DELETE FROM {table} WHERE id = 500")
+    pipe.source.sql(";".join(f"UPDATE {table} SET big = repeat('y', 1000)" for table in tables))
+    counted = apply_waiting(pipe, **WAYS[way], on_conflict_action="nothing")
+    assert counted["trunkline_conflicts_total{kind=update_skipped}"] == 3

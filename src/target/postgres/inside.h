@@ -52,11 +52,12 @@ struct postgres {
     struct pipe_params params;           /* of the statement that is being sent */
     struct pending pending[PENDING_MAX]; /* a ring: answers come in the order of the commands */
     size_t pending_first, pending_count;
-    uint64_t collisions[COLLISION_COUNT]; /* of the group: counted once it has committed */
-    bool is_by_sets;                      /* sets.c is at work: a misfit may be a refusal */
-    struct destination *refused;          /* whose set did not fit; sets.c */
-    struct arena *arena;                  /* of the sets in hand */
-    struct row_array news, olds;          /* their parameters */
+    uint64_t collisions[COLLISION_COUNT];        /* of the group: counted once it has committed */
+    uint64_t collisions_before[COLLISION_COUNT]; /* the savepoint of sets.c */
+    bool is_by_sets;                             /* sets.c is at work: a misfit may be a refusal */
+    struct destination *refused;                 /* whose set did not fit; sets.c */
+    struct arena *arena;                         /* of the sets in hand */
+    struct row_array news, olds;                 /* their parameters */
 
     /* durability */
     uint64_t wal_block_size;

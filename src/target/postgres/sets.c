@@ -375,7 +375,7 @@ static bool take_back(struct postgres *pg, struct err *err)
     destination->refused_ms = now_ms;
     destination->refusals = MIN_OF(destination->refusals + 1, (unsigned)REFUSALS_MAX);
     destination->ordered_left = 1U << destination->refusals;
-    memset(pg->collisions, 0, sizeof(pg->collisions));
+    memcpy(pg->collisions, pg->collisions_before, sizeof(pg->collisions));
     metrics_add(pg->options.metrics, METRIC_ORDERED_FALLBACKS, 1);
     log_debug("%s: a set was refused; the group is applied change by change, the table for %u "
               "groups",
@@ -390,6 +390,7 @@ bool sets_apply(struct postgres *pg, const struct group *group, bool *ret_is_ref
     struct segment segment = {.pg = pg};
     pg->refused = NULL;
     pg->is_by_sets = true;
+    memcpy(pg->collisions_before, pg->collisions, sizeof(pg->collisions));
     *ret_is_refused = false;
     bool is_good = apply_send_sql(pg, "SAVEPOINT sets", err);
     for (size_t i = 0; i < group->count && is_good && !pg->refused; i++)
