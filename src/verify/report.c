@@ -302,14 +302,15 @@ static json_t *json_table(const struct comparison *c)
 
 void report_table(struct report *report, const struct comparison *comparison)
 {
-    report->compared += comparison->table->kind != 'p';
+    bool is_parent = comparison->table->kind == 'p' && comparison->outcome == OUTCOME_EQUAL;
+    report->compared += !is_parent;
+    report->table_count += comparison->table->kind == 'p' && !is_parent; /* one more has a line */
     report->bytes_done += comparison->table->bytes;
     report->unsettled += comparison->outcome == OUTCOME_UNSETTLED;
     report->different +=
         comparison->outcome != OUTCOME_EQUAL && comparison->outcome != OUTCOME_UNSETTLED;
     for (int side = 0; side < SIDES; side++)
         report->rows[side] += comparison->sums[side].rows;
-    bool is_parent = comparison->table->kind == 'p' && comparison->outcome == OUTCOME_EQUAL;
     clear_progress(report);
     if (is_parent)
         return; /* its partitions have lines of their own */

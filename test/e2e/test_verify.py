@@ -284,6 +284,14 @@ def test_what_the_target_lacks_is_named(numbers):
     assert tables["t"]["missing_columns"] == ["w"]
 
 
+def test_a_partitioned_table_that_the_target_lacks_counts(pipe):
+    pipe.source.sql("CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+                    "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)")
+    done = pipe.verify()
+    assert done.code == FAILED
+    assert "source and target differ: 2 of 2 tables" in done.stdout
+
+
 def test_patterns_choose_tables(pipe):
     on_both(pipe, "CREATE SCHEMA s; CREATE TABLE s.a (id int PRIMARY KEY);"
                   "CREATE TABLE b (id int PRIMARY KEY);"
