@@ -15,6 +15,7 @@ from harness.slices import LONG
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("scenes", [
     "updates,delay,peak",
     pytest.param("catchup-simple,catchup-standard,inserts,deletes,copy,memory", marks=LONG)])

@@ -134,6 +134,7 @@ def engine_runs(home):
     return any(home.glob("*/engine.log"))
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("how", every(2, [signal.SIGINT, signal.SIGTERM], others=WIDE))
 @pytest.mark.parametrize("moment", every(3, [place, servers_run, engine_runs], first=2))

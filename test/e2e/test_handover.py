@@ -305,6 +305,7 @@ def test_commit_records_that_touch(pipe):
     assert pipe.target.one("SELECT count(*) FROM t") == 12
 
 
+@pytest.mark.wide
 def test_commit_records_that_touch_under_load(pipe):
     pipe.source.sql("CREATE TABLE t (id bigserial PRIMARY KEY)")
     with load(pipe.source, lambda session, rng: session.execute("INSERT INTO t DEFAULT VALUES"),

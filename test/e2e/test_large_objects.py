@@ -89,6 +89,7 @@ def test_a_kill_mixes_no_snapshots(large, command, point):
     assert are_equal(large)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("command", ["run", pytest.param("snapshot", marks=pytest.mark.long)])
 def test_more_than_the_target_can_lock_at_once(own, command):
     own.target.admin("ALTER SYSTEM SET max_locks_per_transaction = 10")

@@ -123,6 +123,7 @@ def test_a_signal_ends_it_while_it_reconnects(rough):
     pipe.source.cluster.start()
 
 
+@pytest.mark.wide
 def test_a_source_with_asynchronous_target_loses_nothing(rough):
     """The target's commits are asynchronous; its WAL writer is too slow for them; kill -9."""
     pipe = rough

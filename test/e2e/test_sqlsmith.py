@@ -97,6 +97,7 @@ class Smith(threading.Thread):
         assert not self.is_alive()
 
 
+@pytest.mark.wide
 @pytest.mark.versions(source=(15, 15))
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seconds", [SECONDS, pytest.param(LONG_SECONDS, marks=LONG)])

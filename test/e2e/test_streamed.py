@@ -282,6 +282,7 @@ def test_a_full_disk_is_waited_for(pipe, small_disk):
     engine.stop()
 
 
+@pytest.mark.wide
 def test_a_full_disk_does_not_keep_it_from_stopping(pipe):
     pipe.source.sql(TABLE)
     engine = pipe.follow(fault="spill.write=full@*", **SPILLED)

@@ -146,6 +146,7 @@ def position_is_asked_for(pipe):
         " AND (query LIKE 'SELECT lsn FROM %%' OR query LIKE 'SELECT x.*%%')")
 
 
+@pytest.mark.wide
 def test_an_engine_that_is_killed_meanwhile_leaves_rows_unsettled(pipe):
     pipe.source.sql(SHOP)
     engine = pipe.follow(**WITHOUT_KEY)

@@ -109,6 +109,7 @@ def test_a_failover_slot_lets_the_copy_go_on(own, standby):
     pipe.is_verified()
 
 
+@pytest.mark.wide
 def test_each_host_has_a_time_of_its_own(pipe):
     """The first host takes connections and never says a word."""
     pipe.source.sql(TABLES)

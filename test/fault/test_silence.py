@@ -86,6 +86,7 @@ def test_a_silence_that_is_short_is_no_event(wired, network, side):
     pipe.is_verified()
 
 
+@pytest.mark.wide
 def test_a_signal_ends_it_while_a_server_is_silent(wired, network):
     pipe = wired
     make_mill(pipe.source)

@@ -91,6 +91,7 @@ WIDE = ("INSERT INTO wide SELECT g, repeat('x', 100000)"  # a megabyte, not comp
         " FROM generate_series(%s::int, %s::int) g")
 
 
+@pytest.mark.wide
 def test_a_target_locked_under_load_for_longer_than_the_source_waits(own_clusters, pipelines):
     """The same walsender lives on, and memory is bounded, however much waits."""
     own_clusters[0].configure(wal_sender_timeout="2s")
@@ -314,7 +315,7 @@ def position(database):
     return lsn(rows[0][0]) if rows else 0
 
 
-@pytest.mark.parametrize("is_complete", [pytest.param(True, marks=LONG), False])
+@pytest.mark.parametrize("is_complete", [pytest.param(True, marks=LONG), pytest.param(False, marks=pytest.mark.wide)])
 def test_the_target_fails_over(own, standby, is_complete):
     """A standby that has all goes on; of one that lacks what was confirmed it is said."""
     pipe = own

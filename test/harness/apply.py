@@ -20,7 +20,7 @@ WAYS = {
     "ordered": {"apply_mode": "ordered", **LARGE_GROUPS},
 }
 LONG_WAYS = ["pieces"]
-MODES = pytest.mark.parametrize("mode", ["sets", "ordered"])
+MODES = pytest.mark.parametrize("mode", ["sets", pytest.param("ordered", marks=pytest.mark.wide)])
 
 Case = collections.namedtuple("Case", "make changes")
 """A table, or some, and transactions over them: the texts of one each."""
