@@ -49,6 +49,7 @@ def test_what_is_rolled_back_is_not_applied(pipe):
     engine.stop()
 
 
+@pytest.mark.wide
 @pytest.mark.matrix
 def test_a_large_transaction(pipe):
     pipe.source.sql(TABLE)

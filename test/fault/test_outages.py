@@ -97,6 +97,7 @@ def lose_network(pipe, network, engine, side, seconds=0):
     return moment
 
 
+@pytest.mark.wide
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("side", ["source", pytest.param("target", marks=pytest.mark.long)])
 def test_a_network_is_lost_in_mid_copy(wired, network, side):
