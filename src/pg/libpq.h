@@ -14,9 +14,11 @@ struct conn {
     char *what;              /* owned; "source", "target": for error texts */
     char notice[256];        /* the last warning's text */
     char notice_sqlstate[6];
-    char *copy_row;   /* owned (PQfreemem): the row that copy_out_next gave last */
-    size_t in_flight; /* pipeline: results not read yet */
-    size_t unflushed; /* pipeline: bytes of parameters since the last flush */
+    char *copy_row;       /* owned (PQfreemem): the row that copy_out_next gave last */
+    size_t in_flight;     /* pipeline: results not read yet */
+    size_t unflushed;     /* pipeline: bytes of parameters since the last flush */
+    unsigned short_waits; /* replication: waits in a row that were short */
+    bool is_gathering;    /* replication: see replication_receive() */
 };
 
 struct rows *rows_wrap(PGresult *take_result);

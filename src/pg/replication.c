@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -12,7 +13,14 @@
 #include "pg/lsn.h"
 #include "pg/quote.h"
 
-enum { DATA_HEADER = 1 + 8 + 8 + 8, KEEPALIVE_LEN = 1 + 8 + 8 + 1 };
+enum {
+    DATA_HEADER = 1 + 8 + 8 + 8,
+    KEEPALIVE_LEN = 1 + 8 + 8 + 1,
+    SHORT_US = 200,   /* a wait that is shorter: more is being sent */
+    SHORT_WAITS = 16, /* so many in a row: much more */
+    GATHER_BYTES = 32 * 1024,
+    GATHER_MS = 2,
+};
 
 void replication_system_release(struct replication_system *system)
 {
@@ -136,8 +144,31 @@ static bool take_arrived(struct conn *conn, struct replication_message *ret_mess
     return true;
 }
 
-bool replication_receive(struct conn *conn, int timeout_ms, int extra_fd,
-                         struct replication_message *ret_message, struct err *err)
+/* From now on a wait ends when so many bytes have come. */
+static void gather(struct conn *conn, int bytes)
+{
+    (void)setsockopt(PQsocket(conn->pg), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+    conn->is_gathering = bytes > 1;
+}
+
+static bool await(struct conn *conn, int timeout_ms, struct replication_message *ret_message,
+                  struct err *err)
+{
+    int64_t since_us = clock_us();
+    int64_t short_us = conn->is_gathering ? (int64_t)GATHER_MS * 1000 : SHORT_US;
+    if (!conn_wait(conn, conn->is_gathering ? MIN_OF(timeout_ms, GATHER_MS) : timeout_ms, -1,
+                   err) ||
+        !take_arrived(conn, ret_message, err))
+        return false;
+    bool is_short = ret_message->kind != REPLICATION_NOTHING && clock_us() - since_us < short_us;
+    conn->short_waits = is_short ? conn->short_waits + 1 : 0;
+    if (conn->is_gathering != (conn->short_waits >= SHORT_WAITS))
+        gather(conn, conn->is_gathering ? 1 : GATHER_BYTES);
+    return true;
+}
+
+bool replication_receive(struct conn *conn, int timeout_ms, struct replication_message *ret_message,
+                         struct err *err)
 {
     PQfreemem(conn->copy_row);
     conn->copy_row = NULL;
@@ -145,7 +176,9 @@ bool replication_receive(struct conn *conn, int timeout_ms, int extra_fd,
         return false;
     if (ret_message->kind != REPLICATION_NOTHING)
         return true;
-    return conn_wait(conn, timeout_ms, extra_fd, err) && take_arrived(conn, ret_message, err);
+    if (timeout_ms != 0)
+        return await(conn, timeout_ms, ret_message, err);
+    return conn_wait(conn, 0, -1, err) && take_arrived(conn, ret_message, err);
 }
 
 bool replication_status(struct conn *conn, uint64_t written, uint64_t flushed, bool wants_reply,

@@ -31,7 +31,7 @@ bool replication_start(struct conn *conn, const char *slot, uint64_t lsn, const 
                        struct err *err);
 
 enum replication_kind {
-    REPLICATION_NOTHING, /* nothing within the timeout, or extra_fd is readable */
+    REPLICATION_NOTHING, /* nothing within the timeout */
     REPLICATION_DATA,
     REPLICATION_KEEPALIVE,
 };
@@ -45,9 +45,12 @@ struct replication_message {
 };
 
 /* Waits up to timeout_ms (0: not at all). The stream's end is ERR_RETRY. A WARNING of the server
- * that rows are being left out (SQLSTATE 55000: the publication is missing) is ERR_FATAL. */
-bool replication_receive(struct conn *conn, int timeout_ms, int extra_fd,
-                         struct replication_message *ret_message, struct err *err);
+ * that rows are being left out (SQLSTATE 55000: the publication is missing) is ERR_FATAL.
+ * A walsender sends each message by itself, and to wake a reader for each costs it more than the
+ * decoding. So behind many short waits the socket wakes us for many bytes only, or after 2 ms
+ * (SO_RCVLOWAT, see socket(7); a socket that does not know it wakes us as before). */
+bool replication_receive(struct conn *conn, int timeout_ms, struct replication_message *ret_message,
+                         struct err *err);
 
 /* Standby status update. */
 bool replication_status(struct conn *conn, uint64_t written, uint64_t flushed, bool wants_reply,

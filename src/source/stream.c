@@ -428,7 +428,7 @@ static bool take_keepalive(struct stream *stream, const struct replication_messa
 static bool receive(struct stream *stream, int timeout_ms, bool *ret_came, struct err *err)
 {
     struct replication_message message = {0};
-    if (!replication_receive(stream->conn, timeout_ms, -1, &message, err))
+    if (!replication_receive(stream->conn, timeout_ms, &message, err))
         return false;
     *ret_came = message.kind != REPLICATION_NOTHING;
     if (message.kind == REPLICATION_DATA)
