@@ -125,7 +125,7 @@ static void *cancel_main(void *arg)
 static void cancel(struct conn *conn)
 {
     pthread_t thread;
-    if (PQtransactionStatus(conn->pg) != PQTRANS_ACTIVE)
+    if (PQtransactionStatus(conn->pg) != PQTRANS_ACTIVE || conn->is_streaming)
         return;
     struct cancel_job *job = mem_alloc(sizeof(*job));
     job->handle = PQgetCancel(conn->pg);

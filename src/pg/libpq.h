@@ -19,6 +19,8 @@ struct conn {
     size_t unflushed;     /* pipeline: bytes of parameters since the last flush */
     unsigned short_waits; /* replication: waits in a row that were short */
     bool is_gathering;    /* replication: see replication_receive() */
+    bool is_streaming;    /* replication: has started; ended by closing, never by a cancel request,
+                             which would overtake the last status */
 };
 
 struct rows *rows_wrap(PGresult *take_result);

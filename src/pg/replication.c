@@ -75,6 +75,7 @@ bool replication_start(struct conn *conn, const char *slot, uint64_t lsn, const 
     if (!is_good)
         (void)conn_fail(conn, result, err);
     PQclear(result);
+    conn->is_streaming = is_good;
     return is_good ||
            err_wrap(err, "could not start replication from slot \"%s\" at %s", slot, lsn_text);
 }

@@ -433,12 +433,14 @@ static bool when_idle(struct session *session, struct err *err)
 
 /* --- the loop --- */
 
-/* A stop ends between groups: the one in hand is finished when its transaction is whole. */
+/* A stop ends between groups: the one in hand is finished when its transaction is whole. What is
+ * known to hold nothing is stored too: the next start need not read it again. */
 static bool stop_here(struct session *session, struct err *err)
 {
     if (!session->is_in_transaction && has_group(session) && !finish_group(session, err))
         return false;
-    return tell_durable(session, FINAL_FLUSH_MS, err) && err_set(err, ERR_STOP, "stopped");
+    return store_idle(session, err) && tell_durable(session, FINAL_FLUSH_MS, err) &&
+           err_set(err, ERR_STOP, "stopped");
 }
 
 static bool finish_reached(struct session *session, struct err *err)

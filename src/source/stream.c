@@ -32,7 +32,7 @@
 #include "source/start.h"
 #include "source/streamed.h"
 
-enum { STATUS_MS = 1000, STATUS_SOON_MS = 100, ROOM_MS = 1000 };
+enum { STATUS_MS = 1000, STATUS_SOON_MS = 100, ROOM_MS = 1000, TEND_EVERY = 64 };
 
 struct known_relation {
     uint32_t oid;
@@ -479,10 +479,17 @@ static bool stream_next(struct feed *feed, int timeout_ms, struct batch **ret_ba
         stream->filling = batch_new();
     if (stream->is_replaying && !fault_point("stream.replay", err))
         return false;
-    while (has_come && !is_ripe(stream) && clock_ms() < end_ms)
-        if (!stream_tend(feed, err) ||
-            !step(stream, batch_first(stream->filling) ? 0 : timeout_ms, &has_come, err))
+    for (unsigned count = 0; has_come && !is_ripe(stream); count++) {
+        bool waits = !batch_first(stream->filling);
+        if (waits || count % TEND_EVERY == 0) {
+            if (clock_ms() >= end_ms)
+                break;
+            if (!stream_tend(feed, err))
+                return false;
+        }
+        if (!step(stream, waits ? timeout_ms : 0, &has_come, err))
             return false;
+    }
     if (batch_first(stream->filling))
         *ret_batch = TAKE(stream->filling);
     return !*ret_batch || fault_point("stream.batch", err);
@@ -513,6 +520,9 @@ static void stream_free(struct feed **feed)
 {
     struct stream *stream = stream_of(*feed);
     struct known_relation *known, *next;
+    struct err unused = {0};
+    if (stream->conn && atomic_load(&stream->durable) > stream->reported)
+        (void)report(stream, false, &unused); /* what the source need not send again */
     HASH_ITER (hh, stream->relations, known, next) {
         HASH_DEL(stream->relations, known);
         relation_unref(&known->relation);
