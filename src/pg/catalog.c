@@ -45,29 +45,33 @@ static const char tables_sql[] =
     " " WHOLE_ROW " OR t.identity_index IS NOT NULL,"
     " CASE WHEN t.relkind = 'r' THEN greatest(t.relpages, 0) * "
     "   pg_catalog.current_setting('block_size')::int8 ELSE 0 END,"
-    " rn.nspname, r.relname FROM (" USER_TABLES ") t"
+    " rn.nspname, r.relname, t.identity_index, t.primary_index FROM (" USER_TABLES ") t"
     " LEFT JOIN pg_catalog.pg_class r"
     "   ON t.relispartition AND r.oid = pg_catalog.pg_partition_root(t.oid)"
     " LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace"
     " ORDER BY t.nspname COLLATE \"C\", t.relname COLLATE \"C\"";
 
+/* $1, $2, $3: oid, identity_index and primary_index of the tables, in their order. */
 static const char columns_sql[] =
-    "SELECT t.oid, a.attname, pg_catalog.format_type(a.atttypid, -1),"
+    "WITH RECURSIVE base (domain, oid, typmod) AS ("
+    "  SELECT d.oid, d.typbasetype, d.typtypmod FROM pg_catalog.pg_type d WHERE d.typtype = 'd'"
+    "  UNION ALL SELECT base.domain, d.typbasetype, d.typtypmod"
+    "  FROM base JOIN pg_catalog.pg_type d ON d.oid = base.oid AND d.typtype = 'd'),"
+    " shown AS MATERIALIZED (SELECT base.* FROM base JOIN pg_catalog.pg_type b ON b.oid = base.oid"
+    "  WHERE b.typtype <> 'd')"
+    " SELECT t.oid, a.attname, pg_catalog.format_type(a.atttypid, -1),"
     " pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnum,"
     " a.attgenerated <> '', a.attidentity = 'a', a.attnotnull,"
     " a.attnum = ANY (ii.indkey[0:ii.indnkeyatts - 1]),"
-    " a.attnum = ANY (pi.indkey[0:pi.indnkeyatts - 1]), shown.oid, shown.typmod"
-    " FROM (" USER_TABLES ") t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid"
-    " CROSS JOIN LATERAL (WITH RECURSIVE base (oid, typmod) AS ("
-    "   SELECT a.atttypid, a.atttypmod"
-    "   UNION ALL SELECT d.typbasetype, d.typtypmod"
-    "   FROM base JOIN pg_catalog.pg_type d ON d.oid = base.oid AND d.typtype = 'd')"
-    "  SELECT base.oid, base.typmod FROM base JOIN pg_catalog.pg_type b ON b.oid = base.oid"
-    "  WHERE b.typtype <> 'd') shown"
+    " a.attnum = ANY (pi.indkey[0:pi.indnkeyatts - 1]), coalesce(shown.oid, a.atttypid),"
+    " CASE WHEN shown.oid IS NULL THEN a.atttypmod ELSE shown.typmod END"
+    " FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[]),"
+    "  pg_catalog.unnest($3::oid[])) WITH ORDINALITY AS t(oid, identity_index, primary_index, n)"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid"
+    " LEFT JOIN shown ON shown.domain = a.atttypid"
     " LEFT JOIN pg_catalog.pg_index ii ON ii.indexrelid = t.identity_index"
     " LEFT JOIN pg_catalog.pg_index pi ON pi.indexrelid = t.primary_index"
-    " WHERE a.attnum > 0 AND NOT a.attisdropped"
-    " ORDER BY t.nspname COLLATE \"C\", t.relname COLLATE \"C\", a.attnum";
+    " WHERE a.attnum > 0 AND NOT a.attisdropped ORDER BY t.n, a.attnum";
 
 static void column_read(const struct rows *rows, int row, struct column *column)
 {
@@ -165,6 +169,28 @@ static int compare_tables(const void *a, const void *b)
     return compare_names(&names, b);
 }
 
+/* One column of OIDs as an array. Owned. */
+static char *oids_of(const struct rows *rows, int column)
+{
+    struct buf array = BUF_INIT;
+    for (int row = 0; row < rows_count(rows); row++) {
+        const char *oid = rows_text(rows, row, column);
+        buf_fmt(&array, "%c%s", row ? ',' : '{', oid ? oid : "NULL");
+    }
+    buf_puts(&array, array.len ? "}" : "{}");
+    return buf_take(&array);
+}
+
+static bool read_columns(struct conn *conn, const struct rows *tables, struct rows **ret_columns,
+                         struct err *err)
+{
+    AUTO(str_free) char *oids = oids_of(tables, 0);
+    AUTO(str_free) char *identity_indexes = oids_of(tables, 13);
+    AUTO(str_free) char *primary_indexes = oids_of(tables, 14);
+    const char *params[] = {oids, identity_indexes, primary_indexes};
+    return conn_query_params(conn, columns_sql, 3, params, ret_columns, err);
+}
+
 static bool read_in_transaction(struct conn *conn, const char *keeper, struct rows **ret_tables,
                                 struct rows **ret_columns, struct err *err)
 {
@@ -173,7 +199,7 @@ static bool read_in_transaction(struct conn *conn, const char *keeper, struct ro
     if (is_ours && !conn_exec(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err))
         return false;
     return conn_query_params(conn, tables_sql, 1, params, ret_tables, err) &&
-           conn_query_params(conn, columns_sql, 1, params, ret_columns, err) &&
+           read_columns(conn, *ret_tables, ret_columns, err) &&
            (!is_ours || conn_exec(conn, "COMMIT", err));
 }
 
