@@ -13,7 +13,7 @@ from place import PROGRAM, Failed, PeakSampler, process_cpu_seconds, read_all
 
 WAIT_SECONDS = 1800
 OURS, NATIVE, DECODING = "trunkline", "subscription (binary)", "decoding alone"
-PUBLICATION = "native"
+PUBLICATION = SLOT = "native"
 
 
 class Engine:
@@ -22,6 +22,7 @@ class Engine:
     def __init__(self, place, source):
         self.place = place
         self.source = source
+        self.slot = f"trunkline_{source.name}_slot"
         self.target = place.fresh_target("followed")
         self.urls = ["--source", source.url(), "--target", self.target.url()]
         self.place.run([PROGRAM, "run", *self.urls, "--until", "now"])
@@ -55,15 +56,17 @@ class Engine:
 class Subscription:
     """PostgreSQL's own, into a copy of the engine's target: all its settings are the server's."""
 
+    slot = SLOT
+
     def __init__(self, place, source, copied):
         self.source = source
         copied.close()
         self.target = place.target.create_database("native", f"TEMPLATE {copied.name}")
         self.target.sql("DROP SCHEMA trunkline CASCADE")
         source.sql(f"CREATE PUBLICATION {PUBLICATION} FOR ALL TABLES")
-        source.sql("SELECT pg_create_logical_replication_slot('native', 'pgoutput')")
+        source.sql(f"SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')")
         self.target.sql(f"CREATE SUBSCRIPTION native CONNECTION '{source.url()}' PUBLICATION"
-                        f" {PUBLICATION} WITH (create_slot = false, slot_name = 'native',"
+                        f" {PUBLICATION} WITH (create_slot = false, slot_name = '{SLOT}',"
                         " copy_data = false, enabled = false, binary = true)")
 
     def start(self):
@@ -79,12 +82,12 @@ class Subscription:
     def stop(self):
         self.target.sql("ALTER SUBSCRIPTION native DISABLE")
         wait_until(lambda: not self.source.one("SELECT active FROM pg_replication_slots"
-                                               " WHERE slot_name = 'native'"), "the slot is free")
+                                               f" WHERE slot_name = '{SLOT}'"), "the slot is free")
 
     def remove(self):
         self.target.sql("ALTER SUBSCRIPTION native SET (slot_name = NONE)")
         self.target.sql("DROP SUBSCRIPTION native")
-        self.source.sql("SELECT pg_drop_replication_slot('native')")
+        self.source.sql(f"SELECT pg_drop_replication_slot('{SLOT}')")
         self.source.sql(f"DROP PUBLICATION {PUBLICATION}")
 
 
@@ -160,6 +163,26 @@ class Race:
         for database in (self.source, *(rival.target for rival in self.rivals.values())):
             database.sql("VACUUM")
 
+    def advance_slots(self):
+        """No round reads the WAL of those before it. A slot's restart position follows what is
+        confirmed with each snapshot of running transactions that the source logs: every 15 s, and
+        in a checkpoint."""
+        end = self.source.one("SELECT pg_current_wal_lsn()")
+        for rival in self.rivals.values():
+            wait_until(lambda: self.restarts_behind(rival, end), "the slot's position has advanced")
+
+    def restarts_behind(self, rival, lsn):
+        """Follows for a moment; whether the slot restarts from there then."""
+        rival.start()
+        wait_until(lambda: self.slot(rival, "active"), "the slot is in use")
+        self.source.sql("CHECKPOINT")
+        rival.stop()
+        return self.slot(rival, f"restart_lsn >= '{lsn}'")
+
+    def slot(self, rival, what):
+        return self.source.one(f"SELECT {what} FROM pg_replication_slots WHERE slot_name = %s",
+                               rival.slot)
+
     def run(self, work):
         """The runs of each by name. work(round) writes and says what it has written."""
         contenders = {OURS: lambda: self.catch_up(self.rivals[OURS]),
@@ -169,6 +192,7 @@ class Race:
         self.warm_up()
         for number in range(self.bench.rounds):
             self.vacuum()
+            self.advance_slots()
             self.source.sql("SELECT pg_create_logical_replication_slot('decoding', 'pgoutput')")
             written = work(number)
             self.mark()
