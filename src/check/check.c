@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "check/inside.h"
+#include "check/side.h"
 #include "pg/lsn.h"
 #include "pg/url.h"
 #include "schema/array.h"
@@ -117,15 +118,11 @@ static bool open_side(struct check *check, bool is_source, struct conn **ret_con
     AUTO(str_free)
     char *prefix = settings->slot[0] ? slot_session_prefix(settings->slot) : str_dup("trunkline::");
     AUTO(str_free) char *name = str_fmt("%scheck", prefix);
-    struct conn_options options = {
-        .url = is_source ? settings->source : settings->target,
-        .what = is_source ? "source" : "target",
-        .application_name = name,
-        .connect_timeout_ms = (int)settings->connect_timeout_ms,
-        .tcp_user_timeout_ms = (int)settings->tcp_user_timeout_ms,
-        .stop = check->stop,
-    };
-    return conn_open(&options, ret_conn, err);
+    struct side side = {.is_source = is_source,
+                        .is_raw = !is_source && check->is_raw,
+                        .application_name = name,
+                        .stop = check->stop};
+    return side_open(settings, &side, ret_conn, err);
 }
 
 static bool open_source(struct check *check, struct err *err)
@@ -292,14 +289,19 @@ static bool settings_can_be_meant(struct check *check, struct err *err)
     return err_hint(err, "write --until now, or a position such as 0/16B3748");
 }
 
+bool check_is_complete(const struct check *check)
+{
+    return check->is_known && check->pipeline.phase == KEEPER_FOLLOWING;
+}
+
 static bool is_due(const struct check *check, unsigned needs)
 {
-    bool is_complete = check->is_known && check->pipeline.phase == KEEPER_FOLLOWING;
     return (!(needs & SOURCE) || check->source) && (!(needs & TARGET) || check->target) &&
            (!(needs & TABLES) || check->has_tables) &&
            (!(needs & THERE) || check->has_target_tables) &&
            (!(needs & FOLLOWS) || check_follows(check)) &&
-           (!(needs & COPIES) || check_copies(check)) && (!(needs & CREATION) || !is_complete);
+           (!(needs & COPIES) || check_copies(check)) &&
+           (!(needs & CREATION) || !check_is_complete(check));
 }
 
 static void drop_if_lost(struct conn **conn)

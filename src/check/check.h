@@ -65,6 +65,9 @@ bool check_run(struct check *check, const struct settings *settings, const struc
                struct err *err) MUST_USE;
 void check_release(struct check *check); /* AUTO handler */
 
+/* Everything has been copied already: what is left to do is to follow. */
+bool check_is_complete(const struct check *check);
+
 /* Refuses tables whose UPDATEs would fail on the source once they are published. */
 bool check_identity(const struct table_list *tables, struct err *err);
 

@@ -77,11 +77,7 @@ bool keeper_schema_drop_empty(struct conn *conn, const char *schema, struct err 
 char *keeper_snapshot_schema(const char *schema);
 char *keeper_snapshot_name(const char *schema);
 
-/* The engine's lock: held by the session that got it. */
-bool keeper_try_lock(struct conn *conn, const struct keeper_ref *ref, bool *ret_is_locked,
-                     struct err *err);
-
-/* Who holds it; all NULL and 0 when nobody does. */
+/* The engine's lock: held by the session that got it. A holder that is all NULL and 0: nobody. */
 struct keeper_holder {
     int pid;
     char *client; /* owned; address, NULL for a local one */
@@ -90,6 +86,8 @@ struct keeper_holder {
 void keeper_holder_release(struct keeper_holder *holder);
 bool keeper_lock_holder(struct conn *conn, const struct keeper_ref *ref,
                         struct keeper_holder *ret_holder, struct err *err);
+bool keeper_try_lock(struct conn *conn, const struct keeper_ref *ref, struct keeper_holder *ret_own,
+                     struct err *err);
 
 /* The one pipeline of this keeper. *ret_found is false when it has none yet. */
 bool keeper_load(struct conn *conn, const char *schema, bool *ret_found,

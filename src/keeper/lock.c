@@ -13,17 +13,31 @@ void keeper_holder_release(struct keeper_holder *holder)
     *holder = (struct keeper_holder){0};
 }
 
-bool keeper_try_lock(struct conn *conn, const struct keeper_ref *ref, bool *ret_is_locked,
+static void take_holder(const struct rows *rows, struct keeper_holder *ret_holder)
+{
+    keeper_holder_release(ret_holder);
+    if (rows_count(rows) == 0)
+        return;
+    *ret_holder = (struct keeper_holder){
+        .pid = (int)rows_int(rows, 0, 0),
+        .client = str_dup(rows_text(rows, 0, 1)),
+        .since = str_dup(rows_text(rows, 0, 2)),
+    };
+}
+
+bool keeper_try_lock(struct conn *conn, const struct keeper_ref *ref, struct keeper_holder *ret_own,
                      struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
     const char *params[] = {ref->slot};
     if (!conn_query_params(conn,
-                           "SELECT pg_catalog.pg_try_advisory_lock("
+                           "SELECT pid, client_addr, backend_start"
+                           " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
+                           " WHERE pg_catalog.pg_try_advisory_lock("
                            "pg_catalog.hashtext('trunkline'), pg_catalog.hashtext($1))",
                            1, params, &rows, err))
         return false;
-    *ret_is_locked = rows_bool(rows, 0, 0);
+    take_holder(rows, ret_own);
     return true;
 }
 
@@ -43,13 +57,6 @@ bool keeper_lock_holder(struct conn *conn, const struct keeper_ref *ref,
                            " AND l.objid = pg_catalog.hashtext($1)::int8::bit(32)::int8",
                            1, params, &rows, err))
         return false;
-    keeper_holder_release(ret_holder);
-    if (rows_count(rows) == 0)
-        return true;
-    *ret_holder = (struct keeper_holder){
-        .pid = (int)rows_int(rows, 0, 0),
-        .client = str_dup(rows_text(rows, 0, 1)),
-        .since = str_dup(rows_text(rows, 0, 2)),
-    };
+    take_holder(rows, ret_holder);
     return true;
 }

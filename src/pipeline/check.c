@@ -33,6 +33,28 @@ static void keep(struct engine *engine, struct check *check)
     check->pipeline = (struct keeper_pipeline){0};
 }
 
+static bool rename_session(const struct engine *engine, struct conn *conn, const char *role,
+                           struct err *err)
+{
+    AUTO(str_free) char *name = engine_name(engine, role);
+    return conn_execf(conn, err, "SET application_name = %L", name);
+}
+
+/* A follower that starts again has little to do: it goes on with the checks' connections, and with
+ * the tables they have just read. */
+static bool keep_open(struct engine *engine, struct check *check, struct err *err)
+{
+    engine->source = TAKE(check->source);
+    engine->keeper = TAKE(check->target);
+    engine->seen_tables = check->tables;
+    check->tables = TABLE_LIST_INIT;
+    engine->seen_target = check->target_tables;
+    check->target_tables = TABLE_LIST_INIT;
+    engine->has_seen = true;
+    return rename_session(engine, engine->source, "prepare", err) &&
+           rename_session(engine, engine->keeper, "keeper", err);
+}
+
 /* The first error is what the run ends with; the others are told before it. */
 static bool judge(const struct findings *findings, struct err *err)
 {
@@ -59,6 +81,7 @@ bool engine_check(struct engine *engine, struct err *err)
     AUTO(check_release) struct check check = {0};
     if (!check_run(&check, engine->settings, engine->hard, err) || !judge(&check.findings, err))
         return false;
+    bool is_to_follow = engine->settings->mode != MODE_SNAPSHOT && check_is_complete(&check);
     keep(engine, &check);
-    return true;
+    return !is_to_follow || keep_open(engine, &check, err);
 }

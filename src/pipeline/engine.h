@@ -56,10 +56,15 @@ struct engine {
     struct metrics *metrics; /* shared */
 
     struct conn *keeper;         /* to the target: holds the engine's lock, writes the state */
+    struct conn *source;         /* while the pipeline starts: engine_source(); else NULL */
     struct keeper_holder holder; /* that session, as the target's catalog names it */
     struct conn *creator; /* replication connection whose slot's snapshot waits to be imported */
     char *created_snapshot;
     struct keeper_pipeline pipeline;
+    bool has_seen; /* the checks have just read the tables of both sides: the first step takes them
+                    */
+    struct table_list seen_tables; /* selected, of the source */
+    struct table_list seen_target;
     struct known_stranger *strangers; /* owned */
     size_t stranger_count;
     uint32_t newcomer; /* a relation that the stream brought and nobody has looked at; 0: none */
@@ -84,6 +89,11 @@ bool engine_connect(struct engine *engine, bool is_source, const char *role, str
 bool engine_connect_until(const struct engine *engine, bool is_source, const char *role,
                           const struct stop *stop, struct conn **ret_conn, struct err *err);
 char *engine_name(const struct engine *engine, const char *role);
+
+/* Opens engine->source, when it is not: a connection for one question after another. It goes before
+ * the pipeline copies or follows, and when something has failed. */
+bool engine_source(struct engine *engine, struct err *err);
+void engine_forget_seen(struct engine *engine);
 
 /* The tables of the pipeline under the connection's present snapshot. */
 bool engine_tables(struct engine *engine, struct conn *source, struct table_list *ret_tables,

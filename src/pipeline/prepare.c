@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "check/check.h"
+#include "check/side.h"
 #include "keeper/source_keeper.h"
 #include "pg/lsn.h"
 #include "pg/quote.h"
@@ -45,21 +46,23 @@ bool engine_connect_until(const struct engine *engine, bool is_source, const cha
                           const struct stop *stop, struct conn **ret_conn, struct err *err)
 {
     AUTO(str_free) char *name = engine_name(engine, role);
-    struct conn_options options = {
-        .url = is_source ? engine->settings->source : engine->settings->target,
-        .what = is_source ? "source" : "target",
-        .application_name = name,
-        /* What we change must not wait for a standby that is not there; and rows of the source
-         * come in their order on disk. */
-        .extra_options = is_source ? "-c synchronous_commit=local "
-                                     "-c max_parallel_workers_per_gather=0"
-                                   : "-c synchronous_commit=local",
-        .is_raw = !is_source && engine->is_raw,
-        .connect_timeout_ms = (int)engine->settings->connect_timeout_ms,
-        .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
-        .stop = stop,
-    };
-    return conn_open(&options, ret_conn, err);
+    struct side side = {.is_source = is_source,
+                        .is_raw = !is_source && engine->is_raw,
+                        .application_name = name,
+                        .stop = stop};
+    return side_open(engine->settings, &side, ret_conn, err);
+}
+
+bool engine_source(struct engine *engine, struct err *err)
+{
+    return engine->source || engine_connect(engine, true, "prepare", &engine->source, err);
+}
+
+void engine_forget_seen(struct engine *engine)
+{
+    engine->has_seen = false;
+    table_list_release(&engine->seen_tables);
+    table_list_release(&engine->seen_target);
 }
 
 static bool is_selected(const struct table *table, void *arg)
@@ -112,11 +115,11 @@ static bool take_lock(struct engine *engine, const struct keeper_holder *former,
 {
     int64_t until = clock_ms() + LOCK_WAIT_MS;
     for (;;) {
-        bool is_locked = false;
-        if (!keeper_try_lock(engine->keeper, &engine->ref, &is_locked, err))
+        if (!keeper_try_lock(engine->keeper, &engine->ref, &engine->holder, err))
             return false;
-        if (is_locked)
-            return keeper_lock_holder(engine->keeper, &engine->ref, &engine->holder, err);
+        if (engine->holder.pid)
+            return true;
+        engine_forget_seen(engine); /* whoever holds it may be changing things */
         if (!end_former(engine, former, err))
             return false;
         if (clock_ms() >= until)
@@ -153,12 +156,12 @@ static bool end_orphans(struct engine *engine, struct err *err)
     }
 }
 
-bool engine_lock(struct engine *engine, struct err *err)
+/* Over the connection that the checks have left, if there is one. */
+static bool lock(struct engine *engine, struct err *err)
 {
-    conn_free(&engine->keeper);
     AUTO(keeper_holder_release) struct keeper_holder former = engine->holder;
     engine->holder = (struct keeper_holder){0};
-    if (engine_connect(engine, false, "keeper", &engine->keeper, err) &&
+    if ((engine->keeper || engine_connect(engine, false, "keeper", &engine->keeper, err)) &&
         take_lock(engine, &former, err))
         return end_orphans(engine, err);
     if (!engine->holder.pid) { /* the next try has to know it still */
@@ -166,6 +169,12 @@ bool engine_lock(struct engine *engine, struct err *err)
         former = (struct keeper_holder){0};
     }
     return false;
+}
+
+bool engine_lock(struct engine *engine, struct err *err)
+{
+    conn_free(&engine->keeper);
+    return lock(engine, err);
 }
 
 /* --- the slot --- */
@@ -451,33 +460,39 @@ static bool record(struct engine *engine, const struct source_pipeline *init, st
            fault_point("keeper.created", err) && load(engine, &is_found, err);
 }
 
-bool engine_prepare(struct engine *engine, struct err *err)
+/* From whatever phase the pipeline is in to a slot, and publications that are as they should be. */
+static bool bring_up(struct engine *engine, bool was_known, const struct source_pipeline *init,
+                     struct err *err)
 {
-    AUTO(conn_free) struct conn *source = NULL;
-    AUTO(source_pipeline_release) struct source_pipeline init = {0};
     bool is_known = false;
-    if (!fault_point("start.checked", err) || !engine_lock(engine, err) ||
-        !keeper_migrate(engine->keeper, engine->ref.schema, err) || !load(engine, &is_known, err) ||
-        !engine_connect(engine, true, "prepare", &source, err) ||
-        !find_init(engine, source, &init, err))
-        return false;
-    bool was_known = is_known;
-    if (was_known ? !check_purpose(&engine->pipeline, engine->settings, err)
-                  : !may_begin(engine, source, &init, err))
-        return false;
-    if ((!was_known && !record(engine, &init, err)) || !claim(engine, source, &init, err))
-        return false;
+    bool is_complete = was_known && engine->pipeline.phase == KEEPER_FOLLOWING;
+    if (!is_complete)
+        engine_forget_seen(engine);
     if (engine->pipeline.phase == KEEPER_CREATED &&
-        !make_slot(engine, source, was_known, &init, err))
-        return false;
-    if (!load(engine, &is_known, err))
+        (!make_slot(engine, engine->source, was_known, init, err) || !load(engine, &is_known, err)))
         return false;
     if (resumable_is_complete(engine)) /* all that is left to do is to remove what it made */
         return true;
-    if (!engine_look_publications(engine, source, err))
+    return is_complete ? engine_step(engine, false, err)
+                       : engine_look_publications(engine, engine->source, err);
+}
+
+bool engine_prepare(struct engine *engine, struct err *err)
+{
+    AUTO(source_pipeline_release) struct source_pipeline init = {0};
+    bool is_known = false;
+    if (!fault_point("start.checked", err) || !lock(engine, err) ||
+        !keeper_migrate(engine->keeper, engine->ref.schema, err) || !load(engine, &is_known, err) ||
+        !engine_source(engine, err) || !find_init(engine, engine->source, &init, err))
         return false;
-    return !was_known || engine->pipeline.phase != KEEPER_FOLLOWING ||
-           engine_step(engine, false, err);
+    if (is_known ? !check_purpose(&engine->pipeline, engine->settings, err)
+                 : !may_begin(engine, engine->source, &init, err))
+        return false;
+    bool is_good = (is_known || record(engine, &init, err)) &&
+                   claim(engine, engine->source, &init, err) &&
+                   bring_up(engine, is_known, &init, err);
+    engine_forget_seen(engine);
+    return is_good;
 }
 
 void engine_recovered(struct engine *engine)
@@ -501,6 +516,7 @@ static int64_t next_wait(struct engine *engine)
 
 bool engine_reconnect(struct engine *engine, struct err *err)
 {
+    conn_free(&engine->source); /* whatever state it is in */
     while (err->kind == ERR_RETRY) {
         int64_t wait_ms = next_wait(engine);
         if (wait_ms < 0)

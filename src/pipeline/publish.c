@@ -19,16 +19,15 @@ static bool is_users_own(const struct engine *engine)
 /* One of that name that we have not made belongs to somebody else; one of ours that was altered
  * leaves changes out. */
 static bool check_own(struct conn *source, const char *publication, bool is_inserts_only,
-                      struct err *err)
+                      bool *ret_exists, struct err *err)
 {
-    bool exists = false, is_ours = false, is_intact = false;
-    if (!publication_look(source, publication, &exists, err) ||
-        !publication_is_ours(source, publication, &is_ours, err) ||
-        !publication_is_intact(source, publication, is_inserts_only, &is_intact, err))
+    struct publication_state state = {0};
+    if (!publication_read(source, publication, is_inserts_only, &state, err))
         return false;
-    if (!exists || (is_ours && is_intact))
+    *ret_exists = state.exists;
+    if (!state.exists || (state.is_ours && state.is_intact))
         return true;
-    if (!is_ours) {
+    if (!state.is_ours) {
         (void)err_set(err, ERR_CONFIG, "publication \"%s\" was not made by trunkline", publication);
         return err_hint(err, "use it as it is with --publication-name %s, or name another slot",
                         publication);
@@ -40,11 +39,19 @@ static bool check_own(struct conn *source, const char *publication, bool is_inse
     return err_hint(err, "remove the pipeline with tear-down, empty the target and copy again");
 }
 
-bool engine_check_publications(struct engine *engine, struct conn *source, struct err *err)
+/* Ours, and which of them are there. */
+static bool check_both(struct engine *engine, struct conn *source, bool ret_exist[2],
+                       struct err *err)
 {
     AUTO(str_free) char *inserts = publication_inserts_name(engine->slot);
-    return is_users_own(engine) || (check_own(source, engine->publication, false, err) &&
-                                    check_own(source, inserts, true, err));
+    return check_own(source, engine->publication, false, &ret_exist[0], err) &&
+           check_own(source, inserts, true, &ret_exist[1], err);
+}
+
+bool engine_check_publications(struct engine *engine, struct conn *source, struct err *err)
+{
+    bool exist[2];
+    return is_users_own(engine) || check_both(engine, source, exist, err);
 }
 
 bool engine_make_publications(struct engine *engine, struct conn *source, bool *ret_made,
@@ -64,23 +71,19 @@ bool engine_make_publications(struct engine *engine, struct conn *source, bool *
 /* A pipeline of an older program has only one: a second one must not be younger than the slot. */
 bool engine_look_publications(struct engine *engine, struct conn *source, struct err *err)
 {
-    bool exists = false;
-    AUTO(str_free) char *name = publication_inserts_name(engine->slot);
+    bool exist[2];
     if (is_users_own(engine))
         return true;
-    if (!engine_check_publications(engine, source, err) ||
-        !publication_look(source, engine->publication, &exists, err))
+    if (!check_both(engine, source, exist, err))
         return false;
-    if (!exists) {
+    if (!exist[0]) {
         (void)err_set(err, ERR_CONFIG, "publication \"%s\" is gone from the source",
                       engine->publication);
         return err_hint(err, "changes are lost: remove the pipeline with tear-down, empty the "
                              "target and copy again");
     }
-    if (!publication_look(source, name, &exists, err))
-        return false;
-    if (exists && !engine->inserts_publication) /* other threads read it from now on */
-        engine->inserts_publication = TAKE(name);
+    if (exist[1] && !engine->inserts_publication) /* other threads read it from now on */
+        engine->inserts_publication = publication_inserts_name(engine->slot);
     return true;
 }
 
@@ -128,8 +131,12 @@ bool engine_identified(struct engine *engine, struct conn *source, struct table_
                        struct err *err)
 {
     bool has_given = false;
-    if (!engine_tables(engine, source, ret_tables, err))
+    if (engine->has_seen) {
+        *ret_tables = engine->seen_tables;
+        engine->seen_tables = TABLE_LIST_INIT;
+    } else if (!engine_tables(engine, source, ret_tables, err)) {
         return false;
+    }
     switch (engine->settings->tables_without_identity) {
     case WITHOUT_IDENTITY_ERROR:
         return engine_check_identity(ret_tables, err);

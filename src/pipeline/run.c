@@ -43,11 +43,10 @@ struct run {
 
 static bool find_until(struct engine *engine, struct err *err)
 {
-    AUTO(conn_free) struct conn *source = NULL;
     uint64_t end = 0;
     if (!engine->settings->until[0])
         return true;
-    if (!engine_connect(engine, true, "until", &source, err) || !source_end(source, &end, err))
+    if (!engine_source(engine, err) || !source_end(engine->source, &end, err))
         return false;
     if (strcmp(engine->settings->until, "now") == 0)
         engine->until = end;
@@ -92,6 +91,7 @@ static bool finish_copy(struct engine *engine, struct err *err)
 {
     if (engine->pipeline.phase == KEEPER_FOLLOWING)
         return true;
+    conn_free(&engine->source);   /* a copy takes its time */
     if (!engine->tools.pg_dump && /* not looked for while nothing was to be copied */
         !schema_tools_find(engine->settings->pg_bindir, engine->source_version,
                            engine->target_version, &engine->tools, err))
@@ -112,8 +112,10 @@ static bool copy_and_follow(struct run *run, struct err *err)
         return true;
     metrics_set(engine->metrics, METRIC_PHASE, METRICS_FOLLOWING);
     log_info("following");
-    return (engine->until || retry(engine, find_until, err)) &&
-           engine_follow(engine, engine->until, err);
+    if (!engine->until && !retry(engine, find_until, err))
+        return false;
+    conn_free(&engine->source);
+    return engine_follow(engine, engine->until, err);
 }
 
 /* Both are tried again when a connection is lost meanwhile. */
@@ -175,6 +177,7 @@ static void *engine_main(void *arg)
         (void)err_copy(&run->err, &verdict);
     conn_free(&run->engine.creator);
     conn_free(&run->engine.keeper);
+    conn_free(&run->engine.source);
     stop_raise(run->ended);
     return NULL;
 }
@@ -285,6 +288,7 @@ static void run_release(struct run *run)
     http_free(&run->http);
     work_dir_remove(&engine->work_dir);
     selection_release(&engine->selection);
+    engine_forget_seen(engine);
     keeper_pipeline_release(&engine->pipeline);
     schema_tools_release(&engine->tools);
     free(engine->restless);

@@ -23,7 +23,7 @@ enum { NAMES_SHOWN = 10 };
 
 struct step {
     struct engine *engine;
-    struct conn *source;
+    struct conn *source; /* borrowed: the engine's */
     bool is_first;
     struct table_list tables; /* selected, of the source */
     struct table_list target; /* of the target */
@@ -37,7 +37,6 @@ struct step {
 
 static void step_release(struct step *step)
 {
-    conn_free(&step->source);
     table_list_release(&step->tables);
     table_list_release(&step->target);
     keeper_tables_release(&step->kept);
@@ -218,15 +217,25 @@ static void note_types(struct step *step)
             step->engine->wants_text = true;
 }
 
+static bool read_target(struct engine *engine, struct table_list *ret_tables, struct err *err)
+{
+    if (!engine->has_seen)
+        return catalog_tables(engine->keeper, engine->ref.schema, ret_tables, err);
+    *ret_tables = engine->seen_target;
+    engine->seen_target = TABLE_LIST_INIT;
+    engine->has_seen = false;
+    return true;
+}
+
 static bool step_open(struct step *step, struct err *err)
 {
     struct engine *engine = step->engine;
-    if (!engine_connect(engine, true, "prepare", &step->source, err) ||
-        !engine_look_publications(engine, step->source, err))
+    if (!engine_source(engine, err) || !engine_look_publications(engine, engine->source, err))
         return false;
+    step->source = engine->source;
     const char *names[2] = {engine->publication, engine->inserts_publication};
     if (!engine_identified(engine, step->source, &step->tables, err) ||
-        !catalog_tables(engine->keeper, engine->ref.schema, &step->target, err) ||
+        !read_target(engine, &step->target, err) ||
         !keeper_tables(engine->keeper, &engine->ref, &step->kept, err) ||
         !publication_carries(step->source, names, &step->tables, &step->is_carried, err))
         return false;

@@ -78,10 +78,10 @@ static void say_foreign(const struct work *work, const char *schema)
 /* A running engine holds the lock of its pipeline on the target. */
 static bool refuse_running(struct work *work, const struct keeper_ref *ref, struct err *err)
 {
-    bool is_locked = false;
-    if (!keeper_try_lock(work->target, ref, &is_locked, err))
+    AUTO(keeper_holder_release) struct keeper_holder own = {0};
+    if (!keeper_try_lock(work->target, ref, &own, err))
         return false;
-    if (is_locked)
+    if (own.pid)
         return true;
     (void)err_set(err, ERR_CONFIG, "an engine runs this pipeline");
     return err_hint(err, "stop it first");

@@ -53,15 +53,18 @@ bool publication_make(struct conn *source, const char *publication, bool is_inse
            err_wrap(err, "could not create publication \"%s\"", publication);
 }
 
+#define OUR_MARK                                                        \
+    "coalesce(pg_catalog.obj_description(p.oid, 'pg_publication'), '')" \
+    " = 'trunkline publication'"
+
 bool publication_is_ours(struct conn *source, const char *publication, bool *ret_is_ours,
                          struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
     const char *params[] = {publication};
     if (!conn_query_params(source,
-                           "SELECT FROM pg_catalog.pg_publication WHERE pubname = $1 AND"
-                           " pg_catalog.obj_description(oid, 'pg_publication') ="
-                           " 'trunkline publication'",
+                           "SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $1"
+                           " AND " OUR_MARK,
                            1, params, &rows, err))
         return err_wrap(err, "could not look for publication \"%s\"", publication);
     *ret_is_ours = rows_count(rows) > 0;
@@ -77,13 +80,14 @@ bool publication_drop(struct conn *source, const char *publication, bool *ret_dr
            err_wrap(err, "could not drop publication \"%s\"", publication);
 }
 
-bool publication_is_intact(struct conn *source, const char *publication, bool is_inserts_only,
-                           bool *ret_is_intact, struct err *err)
+bool publication_read(struct conn *source, const char *publication, bool is_inserts_only,
+                      struct publication_state *ret_state, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
     AUTO(str_free)
     char *sql = str_fmt(
-        "SELECT p.pubinsert AND p.pubtruncate AND NOT p.pubviaroot AND NOT p.puballtables"
+        "SELECT " OUR_MARK
+        ", p.pubinsert AND p.pubtruncate AND NOT p.pubviaroot AND NOT p.puballtables"
         " AND p.pubupdate <> $2::bool AND p.pubdelete <> $2::bool%s"
         " FROM pg_catalog.pg_publication p WHERE p.pubname = $1",
         conn_version(source) < 150000
@@ -93,7 +97,10 @@ bool publication_is_intact(struct conn *source, const char *publication, bool is
     const char *params[] = {publication, is_inserts_only ? "true" : "false"};
     if (!conn_query_params(source, sql, 2, params, &rows, err))
         return err_wrap(err, "could not read publication \"%s\"", publication);
-    *ret_is_intact = rows_count(rows) > 0 && rows_bool(rows, 0, 0);
+    bool exists = rows_count(rows) > 0;
+    *ret_state = (struct publication_state){.exists = exists,
+                                            .is_ours = exists && rows_bool(rows, 0, 0),
+                                            .is_intact = exists && rows_bool(rows, 0, 1)};
     return true;
 }
 
@@ -156,10 +163,9 @@ bool publication_carries(struct conn *source, const char *const names[2],
     const char *params[] = {names[0], names[1]};
     if (!conn_query_params(
             source,
-            "SELECT c.oid FROM pg_catalog.pg_publication_tables t"
-            " JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname"
-            " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename"
-            " WHERE t.pubname IN ($1, $2)"
+            "SELECT t.relid FROM pg_catalog.pg_publication p,"
+            " LATERAL pg_catalog.pg_get_publication_tables(p.pubname) t"
+            " WHERE p.pubname IN ($1, $2)"
             " UNION SELECT r.prrelid FROM pg_catalog.pg_publication_rel r"
             " JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid"
             " WHERE p.pubname IN ($1, $2)", /* the view lists leaves, not their roots */

@@ -36,9 +36,14 @@ bool publication_is_safe_root(const struct table_list *tables, const struct tabl
 bool publication_is_ours(struct conn *source, const char *publication, bool *ret_is_ours,
                          struct err *err);
 
-/* Whether it still publishes what publication_make() said, without row filters and column lists. */
-bool publication_is_intact(struct conn *source, const char *publication, bool is_inserts_only,
-                           bool *ret_is_intact, struct err *err);
+struct publication_state {
+    bool exists;
+    bool is_ours;
+    bool is_intact; /* publishes what publication_make() said, without filters and column lists */
+};
+
+bool publication_read(struct conn *source, const char *publication, bool is_inserts_only,
+                      struct publication_state *ret_state, struct err *err);
 
 /* Makes both publications carry the publishable tables of the list and nothing else, within the
  * caller's transaction if there is one: tables with identity the one, if with_inserts the rest the
