@@ -215,6 +215,7 @@ static const struct step steps[] = {
     {"source_server", check_source_server, SOURCE},
     {"target_server", check_target_server, TARGET},
     {"slot_name", find_names, 0},
+    {"keeper", check_load_keeper, TARGET},
     {"replication_role", check_replicates, SOURCE | FOLLOWS},
     {"slot", check_slot, SOURCE | FOLLOWS},
     {"capacity", check_capacity, SOURCE | FOLLOWS},

@@ -25,6 +25,7 @@
 struct check {
     const struct settings *settings; /* borrowed */
     const struct stop *stop;         /* borrowed; NULL: cannot be stopped */
+    bool is_run;                     /* the run itself comes next */
     struct findings findings;
 
     struct conn *source;

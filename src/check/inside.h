@@ -53,8 +53,8 @@ check_function check_source_pooler, check_target_pooler;
 bool pooler_refused(struct check *check, const char *what, const struct err *err);
 
 /* state.c */
-check_function check_keeper, check_resumable, check_slot, check_slot_use, check_init, check_bound,
-    check_foreign, check_younger;
+check_function check_load_keeper, check_keeper, check_resumable, check_slot, check_slot_use,
+    check_init, check_bound, check_foreign, check_younger;
 
 /* roles.c */
 check_function check_replicates, check_readable, check_sequences, check_schema_usage, check_owners,

@@ -233,9 +233,24 @@ static bool check_other_filters(struct check *check, const char *const *params, 
     return true;
 }
 
+/* Mostly there are none. */
+static bool has_others(struct check *check, const char *ours, bool *ret_has, struct err *err)
+{
+    AUTO(rows_free) struct rows *rows = NULL;
+    const char *params[] = {ours};
+    if (!conn_query_params(check->source,
+                           "SELECT FROM pg_catalog.pg_publication WHERE pubname <> ALL ($1::text[])"
+                           " LIMIT 1",
+                           1, params, &rows, err))
+        return false;
+    *ret_has = rows_count(rows) > 0;
+    return true;
+}
+
 bool check_other_publications(struct check *check, struct err *err)
 {
     AUTO(buf_release) struct buf names = BUF_INIT;
+    bool has = false;
     AUTO(str_free) char *oids = check_oids(check);
     AUTO(str_free) char *second = check->slot ? publication_inserts_name(check->slot) : NULL;
     if (check->publication)
@@ -243,5 +258,8 @@ bool check_other_publications(struct check *check, struct err *err)
     if (second)
         array_add(&names, second);
     const char *params[] = {oids, array_end(&names), "false"};
-    return check_other_identities(check, params, err) && check_other_filters(check, params, err);
+    if (!has_others(check, params[1], &has, err))
+        return false;
+    return !has ||
+           (check_other_identities(check, params, err) && check_other_filters(check, params, err));
 }

@@ -59,9 +59,9 @@ bool check_capacity(struct check *check, struct err *err)
     AUTO(rows_free) struct rows *rows = NULL;
     if (!conn_query(check->source,
                     /* pg_stat_activity hides from a plain role what others' sessions are */
-                    "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication),"
+                    "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_get_wal_senders()),"
                     " pg_catalog.current_setting('max_wal_senders')::int,"
-                    " (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots),"
+                    " (SELECT pg_catalog.count(*) FROM pg_catalog.pg_get_replication_slots()),"
                     " pg_catalog.current_setting('max_replication_slots')::int",
                     &rows, err))
         return false;
@@ -86,7 +86,10 @@ static bool identify_by_query(struct check *check, struct err *err)
 {
     AUTO(rows_free) struct rows *rows = NULL;
     if (!conn_query(check->source,
-                    "SELECT s.system_identifier, c.timeline_id"
+                    /* a promoted server's control file is behind until its next checkpoint */
+                    "SELECT s.system_identifier, CASE WHEN pg_catalog.pg_is_in_recovery()"
+                    "  THEN c.timeline_id ELSE ('x' || pg_catalog.left(pg_catalog.pg_walfile_name("
+                    "   pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::int8 END"
                     " FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c",
                     &rows, err))
         return false;
@@ -95,7 +98,8 @@ static bool identify_by_query(struct check *check, struct err *err)
     return true;
 }
 
-/* Replication connections have rules of their own in pg_hba.conf: try one, unless one is there. */
+/* Replication connections have rules of their own in pg_hba.conf: try one, unless one is there, or
+ * a run begins that only follows, and opens its own right away. */
 bool check_replication(struct check *check, struct err *err)
 {
     AUTO(conn_free) struct conn *conn = NULL;
@@ -111,7 +115,8 @@ bool check_replication(struct check *check, struct err *err)
         .tcp_user_timeout_ms = (int)check->settings->tcp_user_timeout_ms,
         .stop = check->stop,
     };
-    if (!check_follows(check) || check->lacks_replication || check_is_streaming(check))
+    if (!check_follows(check) || check->lacks_replication || check_is_streaming(check) ||
+        (check->is_run && check_is_complete(check)))
         return identify_by_query(check, err);
     if (!conn_open(&options, &conn, err) || !replication_identify(conn, &system, err))
         return err_wrap(err, "replication connection");

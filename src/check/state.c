@@ -79,7 +79,8 @@ static bool check_record(struct check *check, struct err *err)
                          "tables");
 }
 
-bool check_keeper(struct check *check, struct err *err)
+/* Before the source is identified: the way depends on it. */
+bool check_load_keeper(struct check *check, struct err *err)
 {
     int version = 0;
     if (!keeper_look(check->target, check->ref.schema, &version, err))
@@ -90,10 +91,12 @@ bool check_keeper(struct check *check, struct err *err)
                       KEEPER_VERSION);
         return err_hint(err, "use the newer trunkline that made it");
     }
-    if (version == 0)
-        return true;
-    if (!keeper_load(check->target, check->ref.schema, &check->is_known, &check->pipeline, err))
-        return false;
+    return version == 0 ||
+           keeper_load(check->target, check->ref.schema, &check->is_known, &check->pipeline, err);
+}
+
+bool check_keeper(struct check *check, struct err *err)
+{
     if (!check->is_known)
         return true;
     /* Another's says nothing of what ours would have to create. */

@@ -92,11 +92,28 @@ static int compare(const void *a, const void *b)
 static const struct type *find(const struct types *types, uint32_t type_oid)
 {
     struct type key = {.oid = type_oid};
-    return bsearch(&key, types->items, types->count, sizeof(key), compare);
+    return types ? bsearch(&key, types->items, types->count, sizeof(key), compare) : NULL;
+}
+
+bool types_is_plain(uint32_t type_oid)
+{
+    static const uint16_t plain[] = {
+        16,   17,   18,   19,   20,   21,   23,   25,   26, /* bool … oid */
+        114,  650,  700,  701,  829,  869,                  /* json, cidr, floats, macaddr, inet */
+        1000, 1005, 1007, 1009, 1015, 1016, 1022, 1231,     /* arrays of bool, int, text, number */
+        1042, 1043, 1082, 1083, 1114, 1184, 1266,           /* char(n), varchar, date and times */
+        1700, 2950, 2951, 3802,                             /* numeric, uuid, uuid[], jsonb */
+    };
+    for (size_t i = 0; i < COUNT_OF(plain); i++)
+        if (plain[i] == type_oid)
+            return true;
+    return false;
 }
 
 enum types_answer types_ask(const struct types *types, uint32_t type_oid)
 {
+    if (types_is_plain(type_oid))
+        return TYPES_BINARY;
     const struct type *found = find(types, type_oid);
     return found ? found->answer : TYPES_UNKNOWN;
 }

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "pg/conn.h"
 
-struct types;
+struct types; /* NULL: none are read, and only plain ones are known */
 
 enum types_answer {
     TYPES_BINARY,
@@ -26,7 +26,10 @@ enum types_answer {
 bool types_read(struct conn *conn, int target_version, struct types **ret_types, struct err *err);
 void types_free(struct types **types);
 
-/* format_type(type, -1); NULL for a type made since. Borrowed. */
+/* The common built-in types that are TYPES_BINARY between all versions: no list is needed. */
+bool types_is_plain(uint32_t type_oid);
+
+/* format_type(type, -1); NULL for a type made since, or when none are read. Borrowed. */
 const char *types_name(const struct types *types, uint32_t type_oid);
 
 enum types_answer types_ask(const struct types *types, uint32_t type_oid);

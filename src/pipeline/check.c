@@ -78,7 +78,7 @@ static bool judge(const struct findings *findings, struct err *err)
 
 bool engine_check(struct engine *engine, struct err *err)
 {
-    AUTO(check_release) struct check check = {0};
+    AUTO(check_release) struct check check = {.is_run = true};
     if (!check_run(&check, engine->settings, engine->hard, err) || !judge(&check.findings, err))
         return false;
     bool is_to_follow = engine->settings->mode != MODE_SNAPSHOT && check_is_complete(&check);

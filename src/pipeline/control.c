@@ -256,7 +256,8 @@ static void *control_main(void *arg)
     struct control *control = arg;
     int64_t bound = control->engine->settings->max_slot_wal;
     log_thread("control");
-    do {
+    /* not at once: the start has the servers to itself */
+    while (control->verdict.kind == ERR_NONE && !stop_wait(control->stop, wait_ms(control))) {
         struct err err = {0};
         int64_t held = 0;
         if (!watch_stay(control, &err) || !look(control, &held, &err) || !beat(control, &err) ||
@@ -272,7 +273,7 @@ static void *control_main(void *arg)
             tell_fresh(control);
         if (control->source)
             tend_sequences(control);
-    } while (control->verdict.kind == ERR_NONE && !stop_wait(control->stop, wait_ms(control)));
+    }
     conn_free(&control->source);
     conn_free(&control->target);
     return NULL;
@@ -284,6 +285,7 @@ struct control *control_start(struct engine *engine)
     control->engine = engine;
     control->stop = stop_new();
     control->beat_ms = clock_ms();
+    control->sequences_ms = clock_ms();
     control->late = late_new(engine);
     control->sequences = sequences_new(engine);
     if (pthread_create(&control->thread, NULL, control_main, control) != 0)

@@ -55,7 +55,8 @@ bool slot_look(struct conn *source, const char *slot, struct slot_state *ret_sta
             " coalesce(s.wal_status = 'lost', false), s.confirmed_flush_lsn, s.restart_lsn,"
             " s.two_phase"
             " FROM pg_catalog.pg_replication_slots s"
-            " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = s.active_pid"
+            " LEFT JOIN LATERAL pg_catalog.pg_stat_get_activity(s.active_pid) a"
+            "   ON a.pid = s.active_pid"
             " WHERE s.slot_name = $1",
             1, params, &rows, err))
         return err_wrap(err, "could not look for the slot");

@@ -153,17 +153,19 @@ static bool choose_format(struct conn *sql, const struct stream_options *options
 {
     AUTO(rows_free) struct rows *rows = NULL;
     const char *params[] = {options->publication, options->inserts_publication};
-    if (!types_read(sql, options->target_version, &result->types, err) ||
-        !conn_query_params(sql,
-                           "SELECT DISTINCT a.atttypid FROM pg_catalog.pg_publication_tables p"
-                           " JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname"
-                           " JOIN pg_catalog.pg_class c"
-                           "   ON c.relnamespace = n.oid AND c.relname = p.tablename"
+    bool has_special = false;
+    if (!conn_query_params(sql,
+                           "SELECT DISTINCT a.atttypid FROM pg_catalog.pg_publication p,"
+                           " LATERAL pg_catalog.pg_get_publication_tables(p.pubname) t"
                            " JOIN pg_catalog.pg_attribute a"
-                           "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+                           "   ON a.attrelid = t.relid AND a.attnum > 0 AND NOT a.attisdropped"
                            " WHERE p.pubname IN ($1, $2)",
                            2, params, &rows, err))
         return err_wrap(err, "could not read the published columns");
+    for (int i = 0; i < rows_count(rows); i++)
+        has_special = has_special || !types_is_plain(rows_oid(rows, i, 0));
+    if (has_special && !types_read(sql, options->target_version, &result->types, err))
+        return false;
     result->is_binary = !options->wants_text;
     for (int i = 0; i < rows_count(rows); i++)
         if (types_ask(result->types, rows_oid(rows, i, 0)) == TYPES_TEXT)
@@ -220,6 +222,13 @@ bool start_replication(const struct stream_options *options, uint64_t after,
     }
     *ret_result = result;
     return true;
+}
+
+bool start_types(const struct stream_options *options, struct types **ret_types, struct err *err)
+{
+    AUTO(conn_free) struct conn *sql = NULL;
+    return connect(options, false, &sql, err) &&
+           types_read(sql, options->target_version, ret_types, err);
 }
 
 bool start_look(const struct stream_options *options, uint64_t after,

@@ -11,7 +11,7 @@
 
 struct start_result {
     struct conn *conn;   /* owned by the caller: streaming */
-    struct types *types; /* owned by the caller */
+    struct types *types; /* owned by the caller; NULL: all that is published is plain */
     bool is_binary;
     int protocol;
     uint32_t timeline;
@@ -23,6 +23,9 @@ struct start_result {
  * named in the error (ERR_CONFIG: only people can mend it). */
 bool start_replication(const struct stream_options *options, uint64_t after,
                        struct start_result *ret_result, struct err *err);
+
+/* The types, when one that is not plain turns up later. */
+bool start_types(const struct stream_options *options, struct types **ret_types, struct err *err);
 
 /* What became of the timeline that the pipeline's positions belong to. */
 struct source_history {

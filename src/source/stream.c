@@ -44,7 +44,7 @@ struct stream {
     struct feed feed; /* first */
     struct stream_options options;
     struct conn *conn;
-    struct types *types;
+    struct types *types; /* NULL: none but plain ones have come */
     struct pgoutput_decoder decoder;
     struct known_relation *relations; /* by OID: a rename swap sends two of one name */
     struct batch *filling;
@@ -108,6 +108,16 @@ static void stream_confirm(struct feed *feed, const struct position *durable)
 
 /* --- messages to changes --- */
 
+static bool know_types(struct stream *stream, const struct pgoutput_message *message,
+                       struct err *err)
+{
+    for (size_t i = 0; i < message->column_count && !stream->types; i++)
+        if (!types_is_plain(message->columns[i].type_oid) &&
+            !start_types(&stream->options, &stream->types, err))
+            return false;
+    return true;
+}
+
 /* The columns as they are kept; one whose type must travel as text ends a binary stream. */
 static bool take_columns(struct stream *stream, const struct pgoutput_message *message,
                          struct relation_column **ret_columns, struct err *err)
@@ -139,7 +149,7 @@ static bool learn_relation(struct stream *stream, const struct pgoutput_message 
                            struct err *err)
 {
     struct relation_column *columns = NULL;
-    if (!take_columns(stream, message, &columns, err))
+    if (!know_types(stream, message, err) || !take_columns(stream, message, &columns, err))
         return false;
     struct known_relation *known = NULL;
     HASH_FIND(hh, stream->relations, &message->relation_oid, sizeof(uint32_t), known);
