@@ -29,6 +29,7 @@
 #include "source/stream.h"
 
 enum {
+    FIRST_MS = 250, /* a start, and what is done soon after, has the servers to itself */
     LOOK_MS = 1000,
     TARGET_CONNECT_MS = 2000,
     TARGET_RETRY_MS = 10000,
@@ -256,8 +257,8 @@ static void *control_main(void *arg)
     struct control *control = arg;
     int64_t bound = control->engine->settings->max_slot_wal;
     log_thread("control");
-    /* not at once: the start has the servers to itself */
-    while (control->verdict.kind == ERR_NONE && !stop_wait(control->stop, wait_ms(control))) {
+    for (int ms = FIRST_MS; control->verdict.kind == ERR_NONE && !stop_wait(control->stop, ms);
+         ms = wait_ms(control)) {
         struct err err = {0};
         int64_t held = 0;
         if (!watch_stay(control, &err) || !look(control, &held, &err) || !beat(control, &err) ||
