@@ -104,6 +104,7 @@ class Race:
         self.source.sql("CREATE TABLE marker (number int PRIMARY KEY)")
         engine = Engine(self.place, self.source)
         self.rivals = {OURS: engine, NATIVE: Subscription(self.place, self.source, engine.target)}
+        self.warm_buffers()
 
     def __enter__(self):
         return self
@@ -120,6 +121,18 @@ class Race:
             self.bench.check(self.source, rival.target)
             self.place.target.drop_database(rival.target.name)
         self.place.source.drop_database(self.source.name)
+
+    def databases(self):
+        return [self.source, *(rival.target for rival in self.rivals.values())]
+
+    def warm_buffers(self):
+        """Who follows for long has in memory what is changed often."""
+        for database in self.databases():
+            with database.connect() as session:
+                session.execute("CREATE SCHEMA warm; CREATE EXTENSION pg_prewarm SCHEMA warm")
+                session.execute("SELECT warm.pg_prewarm(oid) FROM pg_class WHERE relkind IN ('r', 'i')"
+                                " AND relnamespace = 'public'::regnamespace")
+                session.execute("DROP SCHEMA warm CASCADE")
 
     def mark(self):
         """A last row behind all that was written: who shows it has applied everything."""
@@ -160,7 +173,7 @@ class Race:
 
     def vacuum(self):
         """No round finds the dead rows of those before it."""
-        for database in (self.source, *(rival.target for rival in self.rivals.values())):
+        for database in self.databases():
             database.sql("VACUUM")
 
     def advance_slots(self):

@@ -27,6 +27,7 @@
 enum {
     IDLE_POP_MS = 50,
     TELL_MS = 500,
+    IDLE_TELL_MS = 20,
     FINAL_FLUSH_MS = 3000,
     BATCH_BYTES = 256 * 1024,
     HELD_MAX = 4096
@@ -428,7 +429,9 @@ static bool when_idle(struct session *session, struct err *err)
         metrics_set(session->engine->metrics, METRIC_LAG_SECONDS, 0);
     if (session->change_count == 0)
         drop_held(session);
-    return store_idle_at_times(session, err) && tell_durable(session, 0, err);
+    /* To ask after each group would keep the next one waiting. */
+    return store_idle_at_times(session, err) &&
+           (clock_ms() - session->told_ms < IDLE_TELL_MS || tell_durable(session, 0, err));
 }
 
 /* --- the loop --- */

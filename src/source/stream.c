@@ -32,7 +32,7 @@
 #include "source/start.h"
 #include "source/streamed.h"
 
-enum { STATUS_MS = 1000, STATUS_SOON_MS = 100, ROOM_MS = 1000, TEND_EVERY = 64 };
+enum { STATUS_MS = 1000, STATUS_SOON_MS = 100, ROOM_MS = 1000, TEND_EVERY = 64, REST_MS = 10 };
 
 struct known_relation {
     uint32_t oid;
@@ -490,14 +490,15 @@ static bool stream_next(struct feed *feed, int timeout_ms, struct batch **ret_ba
     if (stream->is_replaying && !fault_point("stream.replay", err))
         return false;
     for (unsigned count = 0; has_come && !is_ripe(stream); count++) {
-        bool waits = !batch_first(stream->filling);
-        if (waits || count % TEND_EVERY == 0) {
+        bool is_empty = !batch_first(stream->filling);
+        if (is_empty || count % TEND_EVERY == 0) {
             if (clock_ms() >= end_ms)
                 break;
             if (!stream_tend(feed, err))
                 return false;
         }
-        if (!step(stream, waits ? timeout_ms : 0, &has_come, err))
+        int wait_ms = stream->is_in_transaction ? REST_MS : 0; /* parts of it wake the applier */
+        if (!step(stream, is_empty ? timeout_ms : MIN_OF(wait_ms, timeout_ms), &has_come, err))
             return false;
     }
     if (batch_first(stream->filling))

@@ -155,9 +155,9 @@ bool apply_send_set(struct postgres *pg, struct destination *destination,
     return pipe_execute(pg->conn, statement->name, &pg->params, err);
 }
 
-static bool collect_params(const struct statement *statement, const struct change *change,
-                           const struct destination *destination, struct pipe_params *params,
-                           struct err *err)
+bool apply_collect_params(const struct statement *statement, const struct change *change,
+                          const struct destination *destination, struct pipe_params *params,
+                          struct err *err)
 {
     params->count = statement->param_count;
     for (size_t i = 0; i < statement->param_count; i++) {
@@ -182,12 +182,23 @@ static int64_t fitting_rows(const struct statement *statement)
     return statement->answer == ANSWER_ONE || statement->answer == ANSWER_KEPT ? 1 : -1;
 }
 
+void apply_collect_position(struct postgres *pg, const struct position *to,
+                            struct position_params *ret_texts)
+{
+    const char *texts[] = {pg->options.keeper.slot, lsn_format(pg->start.lsn, ret_texts->from),
+                           lsn_format(to->lsn, ret_texts->to)};
+    pg->params.count = COUNT_OF(texts);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        pg->params.data[i] = texts[i];
+        pg->params.lengths[i] = (int)strlen(texts[i]);
+        pg->params.formats[i] = 0;
+    }
+}
+
 /* Behind the changes, on the same way: only COMMIT waits for the answers. */
 static bool send_position(struct postgres *pg, const struct position *to, struct err *err)
 {
-    char from_text[LSN_TEXT], to_text[LSN_TEXT];
-    const char *texts[] = {pg->options.keeper.slot, lsn_format(pg->start.lsn, from_text),
-                           lsn_format(to->lsn, to_text)};
+    struct position_params position;
     if (!fault_point("group.applied", err) || !make_room(pg, err))
         return false;
     if (!pg->is_position_prepared) {
@@ -196,12 +207,7 @@ static bool send_position(struct postgres *pg, const struct position *to, struct
         if (!pipe_prepare(pg->conn, "position", pg->position_sql, err))
             return false;
     }
-    pg->params.count = COUNT_OF(texts);
-    for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        pg->params.data[i] = texts[i];
-        pg->params.lengths[i] = (int)strlen(texts[i]);
-        pg->params.formats[i] = 0;
-    }
+    apply_collect_position(pg, to, &position);
     expect(pg, (struct pending){.is_position = true});
     return pipe_execute(pg->conn, "position", &pg->params, err);
 }
@@ -220,7 +226,7 @@ static bool send_row(struct postgres *pg, const struct change *change, struct er
     struct statement *statement = statement_find(pg, destination, change);
     if (!statement->sql)
         return true;
-    if (!collect_params(statement, change, destination, &pg->params, err))
+    if (!apply_collect_params(statement, change, destination, &pg->params, err))
         return blame(pg, &refused, err);
     if (!statement->is_prepared) {
         statement->is_prepared = true;
@@ -288,9 +294,9 @@ bool apply_send_change(struct postgres *pg, const struct change *change, struct 
                                            : send_row(pg, change, err);
 }
 
-static bool deallocate(struct postgres *pg, const char *name, struct err *err)
+static bool deallocate(struct postgres *pg, const char *name, const char *suffix, struct err *err)
 {
-    AUTO(str_free) char *sql = str_fmt("DEALLOCATE %s", name);
+    AUTO(str_free) char *sql = str_fmt("DEALLOCATE %s%s", name, suffix);
     return apply_send_sql(pg, sql, err);
 }
 
@@ -301,16 +307,17 @@ static bool free_retired(struct postgres *pg, struct err *err)
         AUTO(destination_free) struct destination *destination = pg->retired;
         pg->retired = destination->next_retired;
         for (const struct statement *s = destination->statements; s; s = s->next)
-            if (s->is_prepared && !deallocate(pg, s->name, err))
+            if ((s->is_prepared && !deallocate(pg, s->name, "", err)) ||
+                (s->is_strict_prepared && !deallocate(pg, s->name, STRICT_SUFFIX, err)))
                 return false;
         for (const struct set_statement *s = destination->sets; s; s = s->next)
-            if (s->is_prepared && !deallocate(pg, s->name, err))
+            if (s->is_prepared && !deallocate(pg, s->name, "", err))
                 return false;
     }
     return true;
 }
 
-static bool enter_pipeline(struct postgres *pg, struct err *err)
+bool apply_enter_pipeline(struct postgres *pg, struct err *err)
 {
     if (!pg->is_pipelining && !pipe_enter(pg->conn, err))
         return false;
@@ -322,7 +329,7 @@ static bool begin(struct postgres *pg, struct err *err)
 {
     if (pg->is_open)
         return true;
-    if (!enter_pipeline(pg, err))
+    if (!apply_enter_pipeline(pg, err))
         return false;
     pg->is_open = true;
     if (!fault_point("group.begin", err) || !apply_send_sql(pg, "BEGIN", err))
@@ -361,20 +368,29 @@ void postgres_note_committed(struct postgres *pg, const struct position *positio
         (struct unflushed){.position = *position, .wal = needed_flush(pg, wal)};
 }
 
-/* Reads the answer of a query for one LSN. */
-static bool next_lsn(struct postgres *pg, uint64_t *ret_lsn, struct err *err)
+/* Asks where the WAL is: see prepare_session(). */
+bool apply_send_wal(struct postgres *pg, struct err *err)
+{
+    static const struct pipe_params none;
+    return pipe_execute(pg->conn, "wal", &none, err);
+}
+
+static bool read_wal(struct postgres *pg, uint64_t *ret_inserted, uint64_t *ret_flushed,
+                     struct err *err)
 {
     struct pipe_answer answer;
     if (!pipe_next(pg->conn, &answer, err))
         return false;
     if (answer.kind != PIPE_DONE)
         return err_copy(err, &answer.fail);
-    if (!lsn_parse(answer.first, ret_lsn))
-        return err_set(err, ERR_FATAL, "target: not an LSN: \"%s\"", answer.first);
-    return true;
+    char *flushed = strchr(answer.first, ' ');
+    if (flushed)
+        *flushed++ = '\0';
+    return (flushed && lsn_parse(answer.first, ret_inserted) && lsn_parse(flushed, ret_flushed)) ||
+           err_set(err, ERR_FATAL, "target: not an LSN: \"%s\"", answer.first);
 }
 
-static bool read_sync(struct postgres *pg, struct err *err)
+bool apply_read_sync(struct postgres *pg, struct err *err)
 {
     struct pipe_answer answer;
     if (!pipe_next(pg->conn, &answer, err))
@@ -383,34 +399,36 @@ static bool read_sync(struct postgres *pg, struct err *err)
            err_set(err, ERR_FATAL, "target: the pipeline is out of step");
 }
 
-static const char flush_sql[] = "SELECT pg_catalog.pg_current_wal_flush_lsn()";
-
-static bool commit(struct postgres *pg, const struct position *position, struct err *err)
+/* The group is committed: where the WAL is now tells when it will be durable. */
+static bool note_committed(struct postgres *pg, const struct position *position, struct err *err)
 {
-    struct pipe_answer answer;
     uint64_t inserted = 0;
     uint64_t flushed = 0;
-    if (!fault_point("group.commit", err) || !pipe_sql(pg->conn, "COMMIT", err) ||
-        !pipe_sql(pg->conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", err) ||
-        !pipe_sql(pg->conn, flush_sql, err) || !pipe_sync(pg->conn, err) ||
-        !pipe_next(pg->conn, &answer, err))
-        return false;
-    if (answer.kind != PIPE_DONE)
-        return err_copy(err, &answer.fail);
     pg->is_open = false;
     pg->start = *position;
     conflict_count(pg);
-    if (!fault_point("group.committed", err) || !next_lsn(pg, &inserted, err) ||
-        !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
+    if (!fault_point("group.committed", err) || !read_wal(pg, &inserted, &flushed, err) ||
+        !apply_read_sync(pg, err))
         return false;
     postgres_note_committed(pg, position, inserted);
     note_flushed(pg, flushed);
     return true;
 }
 
+static bool commit(struct postgres *pg, const struct position *position, struct err *err)
+{
+    struct pipe_answer answer;
+    if (!fault_point("group.commit", err) || !pipe_sql(pg->conn, "COMMIT", err) ||
+        !apply_send_wal(pg, err) || !pipe_sync(pg->conn, err) || !pipe_next(pg->conn, &answer, err))
+        return false;
+    if (answer.kind != PIPE_DONE)
+        return err_copy(err, &answer.fail);
+    return note_committed(pg, position, err);
+}
+
 bool apply_recover(struct postgres *pg, struct err *err)
 {
-    return pipe_sync(pg->conn, err) && read_sync(pg, err);
+    return pipe_sync(pg->conn, err) && apply_read_sync(pg, err);
 }
 
 static bool apply_in_order(struct postgres *pg, const struct group *group, struct err *err)
@@ -439,9 +457,24 @@ bool postgres_run(struct target *target, const char *sql, struct err *err)
     return begin(pg, err) && apply_send_sql(pg, sql, err) && apply_drain(pg, err);
 }
 
+bool apply_finish_quick(struct postgres *pg, const struct position *position, bool is_done,
+                        struct err *err)
+{
+    uint64_t unused = 0;
+    return is_done ? note_committed(pg, position, err)
+                   : read_wal(pg, &unused, &unused, err) && apply_read_sync(pg, err);
+}
+
 bool postgres_apply(struct target *target, const struct group *group, struct err *err)
 {
     struct postgres *pg = postgres_of(target);
+    bool is_done = false;
+    if (!quick_apply(pg, group, &is_done, err))
+        return false;
+    if (is_done) {
+        count_changes(pg, group);
+        return true;
+    }
     if (!apply_changes(pg, group, err)) {
         if (pg->options.failure)
             apply_failure_place(pg->options.failure, group->changes, group->count);
@@ -454,9 +487,10 @@ bool postgres_apply(struct target *target, const struct group *group, struct err
 
 static bool ask_flushed(struct postgres *pg, struct err *err)
 {
+    uint64_t inserted = 0;
     uint64_t flushed = 0;
-    if (!enter_pipeline(pg, err) || !pipe_sql(pg->conn, flush_sql, err) ||
-        !pipe_sync(pg->conn, err) || !next_lsn(pg, &flushed, err) || !read_sync(pg, err))
+    if (!apply_enter_pipeline(pg, err) || !apply_send_wal(pg, err) || !pipe_sync(pg->conn, err) ||
+        !read_wal(pg, &inserted, &flushed, err) || !apply_read_sync(pg, err))
         return false;
     note_flushed(pg, flushed);
     return true;

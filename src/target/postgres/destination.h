@@ -40,6 +40,7 @@ struct statement {
     char *sql; /* owned; NULL: this change writes nothing (an update of no column) */
     char name[32];
     bool is_prepared;
+    bool is_strict_prepared; /* see quick.c */
 };
 
 /* A set statement writes many rows, which come as one parameter: an array of the table's row type.

@@ -3,6 +3,7 @@
 
 #include "pg/conn.h"
 #include "base/arena.h"
+#include "pg/lsn.h"
 #include "pg/pipe.h"
 #include "target/postgres/destination.h"
 #include "target/postgres/postgres.h"
@@ -28,12 +29,16 @@ struct pending {
 
 enum { PENDING_MAX = 4096, UNFLUSHED_MAX = 1024 };
 
+struct position_params {
+    char from[LSN_TEXT], to[LSN_TEXT];
+};
+
 struct postgres {
     struct target target; /* first */
     struct postgres_options options;
     char *name;         /* owned: options.application_name */
     char *position_sql; /* owned: of the keeper */
-    bool is_position_prepared;
+    bool is_position_prepared, is_strict_position_prepared;
     bool is_replica; /* session_replication_role is */
     struct conn *conn;
     struct conn *lookup; /* catalog reads beside a pipeline in flight; opened when needed */
@@ -79,6 +84,14 @@ bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wan
 bool sets_apply(struct postgres *pg, const struct group *group, bool *ret_is_refused,
                 struct err *err);
 
+/* quick.c */
+
+/* Applies and commits a small group that allows it; *ret_is_done: it was one, and the server took
+ * it. Else nothing of it is there. */
+bool quick_apply(struct postgres *pg, const struct group *group, bool *ret_is_done,
+                 struct err *err);
+#define STRICT_SUFFIX "q" /* of prepared statements that fail unless they touch one row */
+
 /* conflict.c */
 
 /* Whether the answer is one that the policy lets pass; what did not fit is counted and told. */
@@ -107,6 +120,20 @@ bool apply_send_set(struct postgres *pg, struct destination *destination,
 bool apply_drain(struct postgres *pg, struct err *err);
 /* The same, and the pipeline takes commands again after an error. */
 bool apply_recover(struct postgres *pg, struct err *err);
+
+/* The parameters of one change for its statement; of the position's statement, in texts that
+ * ret_texts keeps. */
+bool apply_collect_params(const struct statement *statement, const struct change *change,
+                          const struct destination *destination, struct pipe_params *params,
+                          struct err *err);
+void apply_collect_position(struct postgres *pg, const struct position *to,
+                            struct position_params *ret_texts);
+bool apply_enter_pipeline(struct postgres *pg, struct err *err);
+bool apply_send_wal(struct postgres *pg, struct err *err);
+bool apply_read_sync(struct postgres *pg, struct err *err);
+/* Reads what apply_send_wal() and a sync behind a small group's bring. */
+bool apply_finish_quick(struct postgres *pg, const struct position *position, bool is_done,
+                        struct err *err);
 
 /* position becomes durable when the target has flushed its WAL up to `wal`, an insert position. */
 void postgres_note_committed(struct postgres *pg, const struct position *position, uint64_t wal);

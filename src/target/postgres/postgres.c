@@ -70,24 +70,20 @@ static bool switch_triggers_off(struct postgres *pg, struct err *err)
                          "target URL (PostgreSQL 14: make it a superuser)");
 }
 
-/* Each statement of ours finds rows by a key that an index has: the plan must use it whatever the
- * statistics say, of a table that was never analysed too. */
-static bool hold_plans(struct postgres *pg, struct err *err)
-{
-    return conn_exec(pg->conn,
-                     "SET enable_seqscan = off; SET enable_hashjoin = off;"
-                     " SET enable_mergejoin = off; SET jit = off;"
-                     " SET plan_cache_mode = force_generic_plan",
-                     err);
-}
+/* Commits need not wait for the disk: durable is only what postgres_flushed() reports, and what
+ * follows in the WAL cannot survive what stands before it. Each statement of ours finds rows by a
+ * key that an index has: the plan must use it whatever the statistics say, of a table that was
+ * never analysed too. Where the WAL is, is asked for after each commit. */
+static const char session_sql[] =
+    "SET synchronous_commit = off; SET enable_seqscan = off; SET enable_hashjoin = off;"
+    " SET enable_mergejoin = off; SET jit = off; SET plan_cache_mode = force_generic_plan;"
+    " PREPARE wal AS SELECT pg_catalog.format('%s %s', pg_catalog.pg_current_wal_insert_lsn(),"
+    " pg_catalog.pg_current_wal_flush_lsn())";
 
 static bool prepare_session(struct postgres *pg, struct err *err)
 {
     AUTO(str_free) char *block_size = NULL;
-    /* Commits need not wait for the disk: durable is only what postgres_flushed() reports, and
-     * what follows in the WAL cannot survive what stands before it. */
-    if (!conn_exec(pg->conn, "SET synchronous_commit = off", err) || !hold_plans(pg, err) ||
-        !switch_triggers_off(pg, err) ||
+    if (!conn_exec(pg->conn, session_sql, err) || !switch_triggers_off(pg, err) ||
         !conn_text(pg->conn, "SHOW wal_block_size", &block_size, err))
         return false;
     pg->wal_block_size = strtoull(block_size, NULL, 10);
