@@ -174,13 +174,27 @@ static bool is_selected(const struct table *table, void *arg)
     return selection_covers(&check->selection, &names);
 }
 
+/* The target works on its answer meanwhile. */
 static bool read_tables(struct check *check, struct err *err)
 {
+    struct err unused = {0};
+    check->is_target_asked = check->target && catalog_ask(check->target, check->ref.schema,
+                                                          &check->target_question, &unused);
     if (!catalog_tables(check->source, check->ref.schema, &check->tables, err))
         return false;
     table_list_filter(&check->tables, is_selected, check);
     check->has_tables = true;
     return true;
+}
+
+static bool read_target_tables(struct check *check, struct err *err)
+{
+    check->has_target_tables =
+        check->is_target_asked
+            ? catalog_answer(&check->target_question, &check->target_tables, err) ||
+                  err_wrap(err, "could not read the catalog")
+            : catalog_tables(check->target, check->ref.schema, &check->target_tables, err);
+    return check->has_target_tables;
 }
 
 static bool check_tools(struct check *check, struct err *err)
@@ -230,7 +244,7 @@ static const struct step steps[] = {
     {"publication", check_foreign, SOURCE | TARGET | FOLLOWS},
     {"publication_younger", check_younger, SOURCE | TARGET | FOLLOWS},
     {"source_catalog", read_tables, SOURCE},
-    {"target_catalog", check_target_catalog, TARGET},
+    {"target_catalog", read_target_tables, TARGET},
     {"replica_role", check_triggers, TARGET | TABLES},
     {"tables", check_patterns, TABLES | CREATION},
     {"partition", check_partitions, TABLES},

@@ -54,6 +54,8 @@ struct check {
     struct selection selection;
     bool has_tables;          /* the two lists are read */
     struct table_list tables; /* selected, on the source */
+    bool is_target_asked;     /* for its tables */
+    struct catalog_question target_question;
     bool has_target_tables;
     struct table_list target_tables; /* all user tables there */
     char *source_role;               /* quoted */

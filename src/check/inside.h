@@ -65,9 +65,8 @@ check_function check_replicates, check_readable, check_sequences, check_schema_u
 check_function check_patterns, check_partitions, check_identities, check_enum_hashes,
     check_root_keys, check_keys, check_unlogged;
 
-/* target.c; the first one reads what the others need. */
-check_function check_target_catalog, check_target_rows, check_target_tables, check_target_rights,
-    check_triggers;
+/* target.c */
+check_function check_target_rows, check_target_tables, check_target_rights, check_triggers;
 
 /* extras.c: what the target's tables have beyond the source's, or instead of them */
 check_function check_target_kinds, check_target_required;

@@ -13,13 +13,6 @@ static bool needs_tables(const struct check *check)
     return check_is_fresh(check) && !check_makes_schema(check);
 }
 
-bool check_target_catalog(struct check *check, struct err *err)
-{
-    check->has_target_tables =
-        catalog_tables(check->target, check->ref.schema, &check->target_tables, err);
-    return check->has_target_tables;
-}
-
 /* --- rows --- */
 
 static bool has_rows(const struct check *check, const struct table *table, bool *ret_has_rows,

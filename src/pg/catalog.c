@@ -191,25 +191,26 @@ static bool read_columns(struct conn *conn, const struct rows *tables, struct ro
     return conn_query_params(conn, columns_sql, 3, params, ret_columns, err);
 }
 
-static bool read_in_transaction(struct conn *conn, const char *keeper, struct rows **ret_tables,
-                                struct rows **ret_columns, struct err *err)
+bool catalog_ask(struct conn *conn, const char *keeper, struct catalog_question *ret_question,
+                 struct err *err)
 {
     const char *params[] = {keeper};
-    bool is_ours = !conn_in_transaction(conn); /* else: the caller's snapshot decides */
-    if (is_ours && !conn_exec(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err))
-        return false;
-    return conn_query_params(conn, tables_sql, 1, params, ret_tables, err) &&
-           read_columns(conn, *ret_tables, ret_columns, err) &&
-           (!is_ours || conn_exec(conn, "COMMIT", err));
+    /* in a transaction of the caller's its snapshot decides */
+    *ret_question = (struct catalog_question){.conn = conn, .is_ours = !conn_in_transaction(conn)};
+    return (!ret_question->is_ours ||
+            conn_exec(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err)) &&
+           conn_send(conn, tables_sql, 1, params, err);
 }
 
-bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *ret_list,
+bool catalog_answer(const struct catalog_question *question, struct table_list *ret_list,
                     struct err *err)
 {
     AUTO(rows_free) struct rows *tables = NULL;
     AUTO(rows_free) struct rows *columns = NULL;
-    if (!read_in_transaction(conn, keeper, &tables, &columns, err))
-        return err_wrap(err, "could not read the catalog");
+    if (!conn_receive(question->conn, &tables, err) ||
+        !read_columns(question->conn, tables, &columns, err) ||
+        (question->is_ours && !conn_exec(question->conn, "COMMIT", err)))
+        return false;
     struct table_list list = {.count = (size_t)rows_count(tables)};
     list.items = mem_alloc(list.count * sizeof(*list.items));
     for (int i = 0; i < rows_count(tables); i++)
@@ -219,6 +220,15 @@ bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *re
         qsort(list.items, list.count, sizeof(*list.items), compare_tables);
     *ret_list = list;
     return true;
+}
+
+bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *ret_list,
+                    struct err *err)
+{
+    struct catalog_question question;
+    return (catalog_ask(conn, keeper, &question, err) &&
+            catalog_answer(&question, ret_list, err)) ||
+           err_wrap(err, "could not read the catalog");
 }
 
 bool catalog_measure(struct conn *conn, struct table_list *list, struct err *err)

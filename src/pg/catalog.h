@@ -60,6 +60,16 @@ struct table_list {
 bool catalog_tables(struct conn *conn, const char *keeper, struct table_list *ret_list,
                     struct err *err);
 
+/* The two halves of it, to let two servers work at the same time. */
+struct catalog_question {
+    struct conn *conn; /* borrowed */
+    bool is_ours;      /* the transaction */
+};
+bool catalog_ask(struct conn *conn, const char *keeper, struct catalog_question *ret_question,
+                 struct err *err);
+bool catalog_answer(const struct catalog_question *question, struct table_list *ret_list,
+                    struct err *err);
+
 /* The sizes of now: waits for whoever holds a table exclusively, which catalog_tables() does not.
  */
 bool catalog_measure(struct conn *conn, struct table_list *list, struct err *err);

@@ -203,3 +203,41 @@ def test_a_crash_of_the_source_does_not_take_back_what_is_copied(rough):
     source.start()
     pipe.copy()
     pipe.is_verified()
+
+
+def test_a_start_with_everything_copied_asks_little(pipe):
+    """Sessions cost the servers more than all questions: the checks' are used on, the catalog is
+    read once."""
+    pipe.source.sql(TABLES)
+    pipe.copy()
+    pipe.source.sql("UPDATE one SET n = n + 1")
+
+    def sessions(database):
+        return database.admin_one("SELECT sessions FROM pg_stat_database"
+                                  " WHERE datname = current_database()")
+
+    before = [sessions(database) for database in (pipe.source, pipe.target)]
+    pipe.copy()
+    began = [sessions(database) - count for database, count in zip(
+        (pipe.source, pipe.target), before)]
+    assert 1 <= began[0] <= 5  # checks, the stream's two, perhaps control, sequences
+    assert 1 <= began[1] <= 4  # checks, the applier's two, perhaps control
+    pipe.is_verified()
+
+
+def test_what_came_while_another_engine_ran_is_taken_in(pipe, tmp_path):
+    """The second engine's checks have read the tables already when one comes."""
+    pipe.source.sql(TABLES)
+    first = pipe.follow()
+    gate = tmp_path / "gate"
+    second = pipe.start(until="now", fault=f"start.checked=wait:{gate}")
+    wait_until(gate.with_name("gate.reached").exists, "the checks are over")
+    pipe.source.sql("CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (1)")
+    gate.touch()
+    wait_until(lambda: pipe.target.admin_one(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%'"
+        " AND pid <> pg_backend_pid()"), "the second engine waits for the lock")
+    first.stop()
+    second.ends(0)
+    assert pipe.target.one("SELECT count(*) FROM late") == 1
+    pipe.is_verified()
