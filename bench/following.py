@@ -29,8 +29,9 @@ class Engine:
 
     def start(self):
         self.output = tempfile.TemporaryFile()
-        self.process = self.place.start([PROGRAM, "run", *self.urls], self.output,
-                                        stdout=self.output)
+        self.process = self.place.start(
+            [PROGRAM, "run", *self.urls, "--idle-position-interval", "1s"], self.output,
+            stdout=self.output)
         self.sampler = PeakSampler(self.process.pid)
 
     def check(self):
@@ -177,42 +178,39 @@ class Race:
             database.sql("VACUUM")
 
     def advance_slots(self):
-        """No round reads the WAL of those before it. A slot's restart position follows what is
-        confirmed with each snapshot of running transactions that the source logs: every 15 s, and
-        in a checkpoint."""
+        """No round reads the WAL of those before it. Where a slot restarts follows what is confirmed
+        with each snapshot of running transactions that the source logs, 15 s behind a change."""
         end = self.source.one("SELECT pg_current_wal_lsn()")
+        self.mark()
         for rival in self.rivals.values():
-            wait_until(lambda: self.restarts_behind(rival, end), "the slot's position has advanced")
-
-    def restarts_behind(self, rival, lsn):
-        """Follows for a moment; whether the slot restarts from there then."""
-        rival.start()
-        wait_until(lambda: self.slot(rival, "active"), "the slot is in use")
-        self.source.sql("CHECKPOINT")
-        rival.stop()
-        return self.slot(rival, f"restart_lsn >= '{lsn}'")
-
-    def slot(self, rival, what):
-        return self.source.one(f"SELECT {what} FROM pg_replication_slots WHERE slot_name = %s",
-                               rival.slot)
+            rival.start()
+        for rival in self.rivals.values():
+            wait_until(lambda: self.source.one(
+                "SELECT restart_lsn >= %s::pg_lsn FROM pg_replication_slots WHERE slot_name = %s",
+                end, rival.slot), "the slot restarts behind what has been applied", 120)
+            rival.stop()
 
     def run(self, work):
-        """The runs of each by name. work(round) writes and says what it has written."""
+        """The runs of each by name. work(round) writes and says what it has written. A round ahead
+        is not counted: a follower's pages are in memory, and most of them have been written whole to
+        the WAL since the last checkpoint."""
         contenders = {OURS: lambda: self.catch_up(self.rivals[OURS]),
                       NATIVE: lambda: self.catch_up(self.rivals[NATIVE]),
                       DECODING: self.decode}
         runs = {name: [] for name in contenders}
         self.warm_up()
-        for number in range(self.bench.rounds):
+        for number in range(-1, self.bench.rounds):
             self.vacuum()
             self.advance_slots()
             self.source.sql("SELECT pg_create_logical_replication_slot('decoding', 'pgoutput')")
-            written = work(number)
+            written = work(number + 1)
             self.mark()
             for name in turns(contenders, number):
-                self.place.settle()
-                runs[name].append(contenders[name]())
-                self.bench.say_run(number, f"{name}, {written}", runs[name][-1])
+                self.place.wait_for_quiet()
+                run = contenders[name]()
+                self.bench.say_run(number if number >= 0 else None, f"{name}, {written}", run)
+                if number >= 0:
+                    runs[name].append(run)
             self.source.sql("SELECT pg_drop_replication_slot('decoding')")
         return runs
 
@@ -285,13 +283,13 @@ def inserts(bench):
 
 def updates(bench):
     """one transaction of 500,000 updates"""
-    return huge(bench, "updates", 500_000, lambda rows: rows * bench.rounds,
+    return huge(bench, "updates", 500_000, lambda rows: rows * (bench.rounds + 1),
                 "UPDATE many SET number = number + 1 WHERE id BETWEEN %s AND %s", 0.85, 0.6)
 
 
 def deletes(bench):
     """one transaction of 500,000 deletes"""
-    return huge(bench, "deletes", 500_000, lambda rows: rows * (bench.rounds + 1),
+    return huge(bench, "deletes", 500_000, lambda rows: rows * (bench.rounds + 2),
                 "DELETE FROM many WHERE id BETWEEN %s AND %s", 1.0, 0.6)
 
 
@@ -386,16 +384,20 @@ def delay(bench):
     medians, highs = {OURS: [], NATIVE: []}, {OURS: [], NATIVE: []}
     first = 0
     with Race(bench, "delay", lambda source: source.sql(TICKS)) as runners:
-        for number in range(bench.rounds):
+        for number in range(-1, bench.rounds): # one ahead, uncounted
             for name in turns(runners.rivals, number):
-                bench.place.settle()
+                bench.place.wait_for_quiet()
                 delays, rate = delays_ms(runners, runners.rivals[name], first,
                                          bench.load_seconds)
                 first += len(delays)
-                medians[name].append(round(statistics.median(delays), 3))
-                highs[name].append(round(statistics.quantiles(delays, n=100)[98], 3))
-                bench.say(f"  round {number + 1}: {name:<34} {rate:5.0f} transactions/s, median"
-                          f" {medians[name][-1]:.2f} ms, 99th percentile {highs[name][-1]:.2f} ms")
+                median = round(statistics.median(delays), 3)
+                high = round(statistics.quantiles(delays, n=100)[98], 3)
+                bench.say(f"  {'before ' if number < 0 else f'round {number + 1}'}: {name:<34}"
+                          f" {rate:5.0f} transactions/s, median {median:.2f} ms,"
+                          f" 99th percentile {high:.2f} ms")
+                if number >= 0:
+                    medians[name].append(median)
+                    highs[name].append(high)
     what = f"delay at {RATE} transactions/s"
     return [Figure(f"{what}, median", "ms", medians[OURS], NATIVE, medians[NATIVE],
                    bench.must(1.0)),

@@ -26,7 +26,7 @@ QUIET_SHARE, QUIET_SECONDS, QUIET_TRIES = 0.75, 0.5, 120
 # builds get the memory that trunkline asks for by itself, kept WAL files spare the first run.
 SETTINGS = {
     "fsync": "on",
-    "shared_buffers": "512MB",
+    "shared_buffers": "2GB",
     "min_wal_size": "4GB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "15min",
@@ -149,6 +149,9 @@ class Place:
             admin = cluster.database()
             admin.sql("CHECKPOINT")
             admin.close()
+        self.wait_for_quiet()
+
+    def wait_for_quiet(self):
         if self.waits_for_quiet:
             wait_for_quiet()
 

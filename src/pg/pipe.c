@@ -119,6 +119,19 @@ bool pipe_next(struct conn *conn, struct pipe_answer *ret_answer, struct err *er
     return true;
 }
 
+bool pipe_next_sync(struct conn *conn, struct pipe_answer *ret_answer, struct err *err)
+{
+    struct pipe_answer sync;
+    if (!pipe_next(conn, ret_answer, err))
+        return false;
+    if (ret_answer->kind == PIPE_FAILED) {
+        conn->in_flight++; /* that error was no command's */
+        return pipe_next(conn, &sync, err);
+    }
+    return ret_answer->kind == PIPE_SYNC ||
+           err_set(err, ERR_FATAL, "%s: the pipeline is out of step", conn->what);
+}
+
 size_t pipe_in_flight(const struct conn *conn)
 {
     return conn->in_flight;

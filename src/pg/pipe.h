@@ -51,5 +51,9 @@ struct pipe_answer {
 /* Reads the next answer, waiting for it. False only when the connection is lost or stop raised. */
 bool pipe_next(struct conn *conn, struct pipe_answer *ret_answer, struct err *err);
 
+/* Reads the answer of a sync. What has failed at the end of the pipeline's implicit transaction (a
+ * check that waits for it) comes as PIPE_FAILED, else PIPE_SYNC. */
+bool pipe_next_sync(struct conn *conn, struct pipe_answer *ret_answer, struct err *err);
+
 /* Answers not read yet. */
 size_t pipe_in_flight(const struct conn *conn);

@@ -390,13 +390,11 @@ static bool read_wal(struct postgres *pg, uint64_t *ret_inserted, uint64_t *ret_
            err_set(err, ERR_FATAL, "target: not an LSN: \"%s\"", answer.first);
 }
 
-bool apply_read_sync(struct postgres *pg, struct err *err)
+static bool read_sync(struct postgres *pg, struct err *err)
 {
     struct pipe_answer answer;
-    if (!pipe_next(pg->conn, &answer, err))
-        return false;
-    return answer.kind == PIPE_SYNC ||
-           err_set(err, ERR_FATAL, "target: the pipeline is out of step");
+    return pipe_next_sync(pg->conn, &answer, err) &&
+           (answer.kind == PIPE_SYNC || err_copy(err, &answer.fail));
 }
 
 /* The group is committed: where the WAL is now tells when it will be durable. */
@@ -408,7 +406,7 @@ static bool note_committed(struct postgres *pg, const struct position *position,
     pg->start = *position;
     conflict_count(pg);
     if (!fault_point("group.committed", err) || !read_wal(pg, &inserted, &flushed, err) ||
-        !apply_read_sync(pg, err))
+        !read_sync(pg, err))
         return false;
     postgres_note_committed(pg, position, inserted);
     note_flushed(pg, flushed);
@@ -428,7 +426,7 @@ static bool commit(struct postgres *pg, const struct position *position, struct 
 
 bool apply_recover(struct postgres *pg, struct err *err)
 {
-    return pipe_sync(pg->conn, err) && apply_read_sync(pg, err);
+    return pipe_sync(pg->conn, err) && read_sync(pg, err);
 }
 
 static bool apply_in_order(struct postgres *pg, const struct group *group, struct err *err)
@@ -462,7 +460,7 @@ bool apply_finish_quick(struct postgres *pg, const struct position *position, bo
 {
     uint64_t unused = 0;
     return is_done ? note_committed(pg, position, err)
-                   : read_wal(pg, &unused, &unused, err) && apply_read_sync(pg, err);
+                   : read_wal(pg, &unused, &unused, err) && read_sync(pg, err);
 }
 
 bool postgres_apply(struct target *target, const struct group *group, struct err *err)
@@ -490,7 +488,7 @@ static bool ask_flushed(struct postgres *pg, struct err *err)
     uint64_t inserted = 0;
     uint64_t flushed = 0;
     if (!apply_enter_pipeline(pg, err) || !apply_send_wal(pg, err) || !pipe_sync(pg->conn, err) ||
-        !read_wal(pg, &inserted, &flushed, err) || !apply_read_sync(pg, err))
+        !read_wal(pg, &inserted, &flushed, err) || !read_sync(pg, err))
         return false;
     note_flushed(pg, flushed);
     return true;

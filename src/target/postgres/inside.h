@@ -130,7 +130,6 @@ void apply_collect_position(struct postgres *pg, const struct position *to,
                             struct position_params *ret_texts);
 bool apply_enter_pipeline(struct postgres *pg, struct err *err);
 bool apply_send_wal(struct postgres *pg, struct err *err);
-bool apply_read_sync(struct postgres *pg, struct err *err);
 /* Reads what apply_send_wal() and a sync behind a small group's bring. */
 bool apply_finish_quick(struct postgres *pg, const struct position *position, bool is_done,
                         struct err *err);

@@ -118,7 +118,15 @@ static bool send_all(struct quick *quick, const struct group *group, struct err 
            apply_send_wal(pg, err) && pipe_sync(pg->conn, err);
 }
 
-/* Up to the sync, behind which the group is committed, or nothing of it is there. */
+/* Nothing of the group is there then. */
+static void note_failed(const struct pipe_answer *answer, bool *ret_is_done)
+{
+    if (answer->kind == PIPE_FAILED)
+        log_debug("a small group is applied in the ordinary way: %s", answer->fail.text);
+    *ret_is_done = false;
+}
+
+/* Up to the sync, behind which the group is committed or not. */
 static bool read_answers(struct quick *quick, bool *ret_is_done, struct err *err)
 {
     struct pipe_answer answer;
@@ -130,11 +138,13 @@ static bool read_answers(struct quick *quick, bool *ret_is_done, struct err *err
             continue;
         if (quick->sent[i].ret_is_prepared)
             *quick->sent[i].ret_is_prepared = false;
-        if (answer.kind == PIPE_FAILED)
-            log_debug("a small group is applied in the ordinary way: %s", answer.fail.text);
-        *ret_is_done = false;
+        note_failed(&answer, ret_is_done);
     }
-    return apply_read_sync(quick->pg, err);
+    if (!pipe_next_sync(quick->pg->conn, &answer, err))
+        return false;
+    if (answer.kind == PIPE_FAILED)
+        note_failed(&answer, ret_is_done);
+    return true;
 }
 
 bool quick_apply(struct postgres *pg, const struct group *group, bool *ret_is_done, struct err *err)
