@@ -21,7 +21,7 @@ struct entry {
 struct fold {
     struct arena *arena;             /* borrowed */
     const struct relation *relation; /* borrowed */
-    const bool *is_key;              /* borrowed */
+    const bool *is_key;              /* borrowed; NULL: no row is met twice */
     struct entry *present;           /* by key */
     struct fold_row *first, *last;
 };
@@ -47,13 +47,15 @@ static bool take_key(const struct fold *fold, const struct value *values, const 
                      size_t *ret_len)
 {
     size_t len = 0;
-    for (size_t i = 0; i < fold->relation->column_count; i++) {
+    for (size_t i = 0; fold->is_key && i < fold->relation->column_count; i++) {
         if (!fold->is_key[i])
             continue;
         if (values[i].kind == VALUE_UNCHANGED)
             return false;
         len += 1 + sizeof(uint32_t) + (values[i].kind == VALUE_NULL ? 0 : values[i].len);
     }
+    if (len == 0)
+        return false;
     char *key = arena_alloc(fold->arena, len);
     char *at = key;
     for (size_t i = 0; i < fold->relation->column_count; i++) {
@@ -69,7 +71,7 @@ static bool take_key(const struct fold *fold, const struct value *values, const 
     }
     *ret_key = key;
     *ret_len = len;
-    return len > 0;
+    return true;
 }
 
 static struct entry *find(struct fold *fold, const char *key, size_t len)

@@ -32,8 +32,8 @@ struct fold_row {
 
 struct fold;
 
-/* is_key: by column of the relation; those that tell rows apart. Without any, only INSERTs can be
- * taken in. Everything lives in the arena;
+/* is_key: by column of the relation; those that tell rows apart. Without any, or NULL, only INSERTs
+ * can be taken in, and no two of them are of one row. Everything lives in the arena;
  * fold_free() frees the index only. */
 struct fold *fold_new(struct arena *arena, const struct relation *relation, const bool *is_key);
 void fold_free(struct fold **fold); /* AUTO handler */

@@ -8,7 +8,7 @@
 #include "pg/libpq.h"
 
 /* What libpq gathers is bounded by both: it would keep all that a slow server does not take. */
-enum { FLUSH_EVERY = 64, FLUSH_BYTES = 256 * 1024 };
+enum { FLUSH_EVERY = 64, FLUSH_BYTES = 64 * 1024 };
 
 bool pipe_enter(struct conn *conn, struct err *err)
 {

@@ -176,6 +176,8 @@ def test_index_builds_resume(pipe):
     pipe.is_verified()
 
 
+# On 14 no plain role may switch foreign keys off: they are made at the cut-over.
+@pytest.mark.versions(target=(15, 18))
 def test_a_key_that_was_made_is_not_made_again(pipe):
     pipe.source.sql(SLOW.replace("60", "0"))
     keys = ("SELECT conname::text, oid FROM pg_constraint WHERE contype = 'f'"

@@ -110,12 +110,22 @@ static bool is_worth(const struct bucket *bucket)
     return bucket->count >= SET_MIN || bucket->destination->is_routed;
 }
 
+static bool has_only_inserts(const struct bucket *bucket)
+{
+    for (size_t i = 0; i < bucket->count; i++)
+        if (bucket->changes[i]->kind != CHANGE_INSERT)
+            return false;
+    return true;
+}
+
 static void try_fold(struct segment *segment, struct bucket *bucket)
 {
     struct destination *destination = bucket->destination;
     if (!destination->can_set || destination->ordered_left || !is_worth(bucket))
         return;
-    bucket->fold = fold_new(segment->pg->arena, bucket->relation, destination->is_key);
+    /* The source had no two rows of one key: they need not be looked up. */
+    bucket->fold = fold_new(segment->pg->arena, bucket->relation,
+                            has_only_inserts(bucket) ? NULL : destination->is_key);
     bool is_good = true;
     for (size_t i = 0; i < bucket->count && is_good; i++)
         is_good = fold_add(bucket->fold, bucket->changes[i]);
