@@ -65,7 +65,7 @@ def test_settings_that_would_end_or_refuse_our_sessions(pipe, whose):
                              options="-c default_transaction_read_only=off"
                                      " -c idle_in_transaction_session_timeout=0") as holder:
         holder.execute("LOCK TABLE t")
-        pipe.source.sql("UPDATE t SET v = 'late' WHERE id <= 5")
+        pipe.source.sql("UPDATE t SET v = 'late' WHERE id <= 20")  # more than go in one go
         wait_until(lambda: engine.runs() and pipe.target.admin(
             WAITS + second.format("state_change")), "the applier has waited for a second")
         engine.popen.send_signal(signal.SIGSTOP)
