@@ -128,6 +128,8 @@ CASES = {
     "an altered table": [fill(1, 3000), ALTER, "INSERT INTO t SELECT g, 'new', g"
                          " FROM generate_series(3001, 6000) g", "DELETE FROM t WHERE id < 100"],
 }
+# From 18 on a source does not send what it knows to have been rolled back already.
+UNDONE = ("ROLLBACK", "ROLLBACK PREPARED 'streamed'")
 
 
 @pytest.mark.matrix
@@ -141,6 +143,8 @@ def test_what_happens_inside(pipe, counters):
         before = counters["streamed_transactions"]
         with pipe.source.connect() as session:
             for number, statement in enumerate(["BEGIN", *statements, "COMMIT"]):
+                if statement in UNDONE:
+                    wait_until(lambda: counters["streamed_transactions"] > before, name)
                 session.execute(statement)
                 pipe.source.sql("INSERT INTO short (at) VALUES (%s)", number)
         pipe.source.sql("INSERT INTO t (id, v) VALUES (-1, 'after')")
