@@ -339,10 +339,11 @@ def test_into_the_root_without_a_copy(pipe):
     pipe.target.sql(TARGETS["plain"])
     assert pipe.command("init", source=pipe.source.url(), slot=pipe.slot).code == 0
     engine = pipe.follow(mode="replication", publish_via_root=True)
-    pipe.source.sql("CREATE TABLE ev_de PARTITION OF ev FOR VALUES IN ('de');"
-                    " INSERT INTO ev VALUES (1, 'de', 'born'), (1, 'us', 'x')")
+    # one that is empty is seen when the other's rows come
     pipe.source.sql("CREATE TABLE ev_in (LIKE ev INCLUDING ALL);"
-                    " ALTER TABLE ev ATTACH PARTITION ev_in FOR VALUES IN ('in')")
+                    " ALTER TABLE ev ATTACH PARTITION ev_in FOR VALUES IN ('in');"
+                    " CREATE TABLE ev_de PARTITION OF ev FOR VALUES IN ('de');"
+                    " INSERT INTO ev VALUES (1, 'de', 'born'), (1, 'us', 'x')")
     pipe.catch_up(engine)
     engine.stop()
     pipe.source.sql("TRUNCATE ev; INSERT INTO ev VALUES (2, 'in', 'attached'), (2, 'us', 'y')")
