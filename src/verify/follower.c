@@ -19,6 +19,7 @@ enum {
     STALL_MS = 60000, /* six times the idle position's interval, by default */
 };
 
+static const char NO_RIGHT[] = "42501";
 static const char engine_is_gone[] = "no engine follows the source any more";
 
 static bool serves_source(struct conn *source, const struct keeper_pipeline *pipeline)
@@ -46,17 +47,27 @@ static bool is_at_work(struct follower *follower, bool *ret_runs, struct err *er
     return true;
 }
 
+static bool read_keeper(struct conn *target, const char *schema, bool *ret_is_found,
+                        struct keeper_pipeline *pipeline, struct err *err)
+{
+    int version = 0;
+    if (!keeper_look(target, schema, &version, err))
+        return false;
+    if (version == 0 || version > KEEPER_VERSION)
+        return true;
+    return keeper_load(target, schema, ret_is_found, pipeline, err);
+}
+
 void follower_open(struct pair *pair, const char *schema, struct follower *ret_follower)
 {
     AUTO(keeper_pipeline_release) struct keeper_pipeline pipeline = {0};
     struct conn *target = pair->conns[SIDE_TARGET];
     struct err unused = {0};
     bool is_found = false;
-    int version = 0;
     *ret_follower = (struct follower){.pair = pair, .schema = schema};
-    if (!keeper_look(target, schema, &version, &unused) || version == 0 ||
-        version > KEEPER_VERSION || !keeper_load(target, schema, &is_found, &pipeline, &unused) ||
-        !is_found)
+    if (!read_keeper(target, schema, &is_found, &pipeline, &unused))
+        ret_follower->is_hidden = strcmp(unused.sqlstate, NO_RIGHT) == 0;
+    if (!is_found)
         return;
     struct keeper_ref ref = {schema, pipeline.slot};
     (void)!keeper_tables(target, &ref, &ret_follower->tables, &unused);
@@ -149,6 +160,12 @@ char *follower_behind(const struct follower *follower)
     AUTO(rows_free) struct rows *rows = NULL;
     char position[LSN_TEXT];
     struct err unused = {0};
+    if (follower->is_hidden)
+        return str_fmt(
+            "the role may not read schema \"%s\" on the target: whether an engine follows"
+            " is not known, and what is on its way differs; name the role in the target"
+            " URL that runs the engine",
+            follower->schema);
     if (!follower->slot || follower->was_at_work)
         return NULL;
     const char *params[] = {lsn_format(follower->position, position)};

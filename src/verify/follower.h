@@ -17,6 +17,7 @@ struct follower {
     uint64_t consistent_from;                 /* 0: its copy is not complete */
     uint64_t position;                        /* as last read */
     bool was_at_work;                         /* an engine was, since follower_open() */
+    bool is_hidden;                           /* a keeper is there, but the role may not read it */
     void (*tell)(void *told, int64_t behind); /* called once a second of waiting; or NULL */
     void *told;                               /* borrowed */
     const char *gave_up; /* why the last wait ended without its goal; NULL: it did not */
@@ -38,8 +39,8 @@ bool follower_look(struct follower *follower, uint32_t table_oid, bool *ret_runs
 bool follower_parked(struct follower *follower, uint32_t table_oid, const char **ret_why,
                      struct err *err) MUST_USE;
 
-/* When no engine is at work: how far the target is behind, for people; owned by the caller, NULL
- * when there is nothing to say. */
+/* When no engine is at work: how far the target is behind; or why it is not known whether one is.
+ * For people; owned by the caller, NULL when there is nothing to say. */
 char *follower_behind(const struct follower *follower);
 
 /* SQL: the position, on the target. Owned by the caller. */

@@ -336,7 +336,7 @@ static void print_end(const struct report *report, const struct err *failure, co
         (void)fprintf(report->out,
                       "source and target are identical: %zu table%s, %" PRId64 " rows\n",
                       report->table_count, were, report->rows[SIDE_SOURCE]);
-    if (report->different && note)
+    if (report_found(report) && note)
         (void)fprintf(report->out, "%s\n", note);
 }
 
@@ -368,7 +368,7 @@ static void print_json(const struct report *report, const struct err *failure, c
                               json_integer((json_int_t)report->different));
     (void)json_object_set_new(json, "tables_not_settled",
                               json_integer((json_int_t)report->unsettled));
-    if (report->different && note)
+    if (report_found(report) && note)
         (void)json_object_set_new(json, "note", json_text(note));
     (void)json_object_set_new(json, "source_rows", json_integer(report->rows[SIDE_SOURCE]));
     (void)json_object_set_new(json, "target_rows", json_integer(report->rows[SIDE_TARGET]));

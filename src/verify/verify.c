@@ -123,6 +123,8 @@ bool verify_run(const struct settings *settings, struct stop *stop, FILE *out, F
     AUTO(str_free) char *note = is_finished ? follower_behind(&follower) : NULL;
     if (has_rows || settings->json || !is_finished)
         report_end(report, is_finished ? NULL : err, note);
+    else if (note && report_found(report))
+        (void)fprintf(comments, "%s\n", note);
     *ret_equal = is_finished && !report_found(report);
     return is_finished && (report_found(report) || report_settled(report, err));
 }

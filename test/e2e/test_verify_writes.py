@@ -172,6 +172,18 @@ def test_without_an_engine_what_differs_is_said_as_it_is(pipe):
     assert "bytes of WAL behind" in ended.stdout
 
 
+def test_a_role_that_cannot_see_the_engine_says_so(pipe):
+    pipe.source.sql("CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t DEFAULT VALUES")
+    able = {"target": pipe.target.url("postgres")}
+    pipe.follow(sequence_sync_interval=0, **able)
+    pipe.source.sql("SELECT nextval('t_id_seq')")
+    says = 'may not read schema "trunkline" on the target'
+    for form in ({"schema_only": True}, {"schema": True}, {"schema_only": True, "json": True}):
+        ended = pipe.verify(**form)
+        assert ended.code == DIFFERENT and says in ended.stdout.replace("\\", "")
+        assert pipe.verify(**form, **able).code == 0
+
+
 @pytest.mark.long
 def test_an_open_transaction_that_writes_leaves_an_extra_row_unsettled(pipe):
     """It might have committed already, unseen as yet by others. What the source has is proven by

@@ -80,7 +80,7 @@ def test_random_schemas(pipe, seeds):
             stall(engine, writers, 40 * len(seeds))
     pipe.catch_up(engine, 120)
     sets_were_used(metrics(port), "sets", 100 * len(seeds))
-    pipe.is_verified(schema=True)
+    pipe.is_verified(schema=True, **pipe.able())
     engine.stop()
     pipe.copy(**SETTINGS, **pipe.able())
     pipe.is_equal()
