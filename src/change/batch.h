@@ -21,6 +21,13 @@ enum change_kind {
     CHANGE_DELETE,
     CHANGE_TRUNCATE,
     CHANGE_IDLE, /* between transactions: everything before end_lsn has been delivered */
+
+    /* A transaction in progress, handed out before it commits. Its pieces stand between START and
+     * STOP, where others' transactions stand between BEGIN and COMMIT. */
+    CHANGE_STREAM_START,
+    CHANGE_STREAM_STOP,
+    CHANGE_STREAM_COMMIT, /* all of it has come */
+    CHANGE_STREAM_ABORT,  /* it was rolled back */
 };
 
 /* What an update or delete says about the old row. */
@@ -35,8 +42,8 @@ struct change {
     struct tuple old; /* OLD_KEY: columns outside the key are NULL */
     struct tuple new;
 
-    uint32_t xid;     /* BEGIN: the top-level id */
-    uint64_t lsn;     /* of the transaction's commit record; not of IDLE */
+    uint32_t xid;     /* BEGIN, STREAM_START: the top-level id */
+    uint64_t lsn;     /* of the transaction's commit record; 0: not known yet. Not of IDLE */
     uint64_t end_lsn; /* COMMIT: the commit record's end. IDLE: see above */
     int64_t time_us;  /* COMMIT: since 2000-01-01 */
 

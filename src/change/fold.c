@@ -208,6 +208,10 @@ bool fold_add(struct fold *fold, const struct change *change)
     case CHANGE_COMMIT:
     case CHANGE_TRUNCATE:
     case CHANGE_IDLE:
+    case CHANGE_STREAM_START:
+    case CHANGE_STREAM_STOP:
+    case CHANGE_STREAM_COMMIT:
+    case CHANGE_STREAM_ABORT:
         return false;
     }
     return false;

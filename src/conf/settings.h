@@ -106,6 +106,7 @@ struct settings {
     int64_t queue_bytes;
     int64_t logical_decoding_work_mem; /* of our walsender; 0: as the server has it */
     bool streaming;                    /* transactions in progress are sent */
+    bool apply_ahead;                  /* of those, one at a time is applied as it comes */
     int64_t spill_memory;              /* of those, kept in memory */
     char *spill_dir;                   /* empty: TMPDIR, else /var/tmp */
     int64_t idle_position_interval_ms;

@@ -23,6 +23,7 @@
 #include "pg/conn.h"
 #include "schema/schema.h"
 #include "schema/tools.h"
+#include "source/stream.h"
 #include "target/failure.h"
 
 struct known_stranger {
@@ -80,6 +81,9 @@ struct engine {
     atomic_bool is_over_bound;    /* shared: the slot held more WAL than max_slot_wal */
     atomic_uint_fast64_t durable; /* shared: the position to print */
     atomic_int stay;              /* shared: enum source_stay, as the control thread sees it */
+    struct ahead_signal ahead;    /* shared with the reader */
+    int64_t ahead_from_ms;        /* not before; 0: at any time. ahead.c */
+    unsigned ahead_failures;      /* in a row */
 };
 
 /* Opens a connection of this pipeline; role is the last part of its application_name. */

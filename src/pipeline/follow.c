@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pg/lsn.h"
+#include "pipeline/ahead.h"
 #include "pipeline/engine.h"
 #include "pipeline/handover.h"
 #include "pipeline/attached.h"
@@ -44,6 +45,7 @@ struct session {
     uint64_t known_serial; /* of the last relation that the keeper knew */
     bool is_known_parked;
     struct handover *handover;
+    struct ahead *ahead;   /* a transaction that is applied before its commit */
     struct resync *resync; /* of tables that are copied anew; NULL: there are none (any more) */
     uint64_t until;
     bool is_reached; /* everything before `until` is in the group or applied */
@@ -63,8 +65,9 @@ struct session {
 
     /* the transaction in hand */
     bool is_in_transaction;
+    bool is_ahead; /* in a piece of one in progress: the group in hand is this piece */
     uint32_t xid;
-    uint64_t commit_lsn;
+    uint64_t commit_lsn; /* UINT64_MAX: not known yet */
 
     uint64_t idle_lsn; /* delivered up to here, nothing of it to apply */
     struct position stored;
@@ -139,7 +142,7 @@ static void add_change(struct session *session, const struct change *change)
 /* What was applied, for those who watch closely: kinds and numbers, never values. */
 static void trace_group(const struct group *group, size_t transactions, int64_t took_us)
 {
-    size_t kinds[CHANGE_IDLE + 1] = {0};
+    size_t kinds[CHANGE_STREAM_ABORT + 1] = {0};
     char lsn[LSN_TEXT];
     if (!log_shows(LOG_TRACE))
         return;
@@ -166,31 +169,18 @@ static void note_lag(const struct session *session)
                     (uint64_t)MAX_OF(now_us - session->commit_us, (int64_t)0));
 }
 
-/* Applies what is gathered. is_complete: the last transaction in it is whole, so commit. */
-static bool apply(struct session *session, bool is_complete, struct err *err)
+static bool apply_to(struct session *session, const struct group *group, struct err *err)
+{
+    if (session->is_ahead)
+        return ahead_apply(session->ahead, group, err);
+    return session->target->ops->apply(session->target, group, err) ||
+           ahead_may_block(session->ahead, err);
+}
+
+/* The target has committed all transactions up to session->end. */
+static bool note_applied(struct session *session, struct err *err)
 {
     struct engine *engine = session->engine;
-    int64_t since = clock_us();
-    struct group group = {
-        .changes = session->changes,
-        .count = session->change_count,
-        .is_complete = is_complete,
-        .position = session->end,
-    };
-    if (!session->target->ops->apply(session->target, &group, err)) {
-        char lsn[LSN_TEXT];
-        return err_wrap(err, "after position %s", lsn_format(session->stored.lsn, lsn));
-    }
-    int64_t took_us = clock_us() - since;
-    trace_group(&group, session->transactions, took_us);
-    session->change_count = 0;
-    session->bytes = 0;
-    drop_older(session);
-    session->is_started = !is_complete;
-    arena_reset(session->arena);
-    metrics_add(engine->metrics, METRIC_APPLY_SECONDS, (uint64_t)took_us);
-    if (!is_complete)
-        return true;
     engine_recovered(engine);
     metrics_add(engine->metrics, METRIC_GROUPS, 1);
     note_lag(session);
@@ -201,6 +191,31 @@ static bool apply(struct session *session, bool is_complete, struct err *err)
     session->stored_ms = clock_ms();
     /* A stream that is never idle must be confirmed too: the source keeps the WAL until then. */
     return session->stored_ms - session->told_ms < TELL_MS || tell_durable(session, 0, err);
+}
+
+/* Applies what is gathered. is_complete: the last transaction in it is whole, so commit. */
+static bool apply(struct session *session, bool is_complete, struct err *err)
+{
+    int64_t since = clock_us();
+    struct group group = {
+        .changes = session->changes,
+        .count = session->change_count,
+        .is_complete = is_complete,
+        .position = session->end,
+    };
+    if (!apply_to(session, &group, err)) {
+        char lsn[LSN_TEXT];
+        return err_wrap(err, "after position %s", lsn_format(session->stored.lsn, lsn));
+    }
+    int64_t took_us = clock_us() - since;
+    trace_group(&group, session->transactions, took_us);
+    session->change_count = 0;
+    session->bytes = 0;
+    drop_older(session);
+    session->is_started = !is_complete && !session->is_ahead;
+    arena_reset(session->arena);
+    metrics_add(session->engine->metrics, METRIC_APPLY_SECONDS, (uint64_t)took_us);
+    return !is_complete || note_applied(session, err);
 }
 
 static bool has_group(const struct session *session)
@@ -266,7 +281,13 @@ static bool look_at(struct session *session, const struct relation *relation, bo
         *ret_is_skipped = session->is_known_parked;
         return true;
     }
-    switch (engine_stranger(session->engine, relation->oid)) {
+    enum stranger stranger = engine_stranger(session->engine, relation->oid);
+    if (stranger == STRANGER_NEW && session->is_ahead) {
+        session->engine->newcomer = 0; /* nobody but the transaction itself may see it yet */
+        (void)err_set(err, ERR_RETRY, "%s.%s is not known", relation->schema, relation->name);
+        return ahead_give_up(session->ahead, err);
+    }
+    switch (stranger) {
     case STRANGER_NEW:
         return err_set(err, ERR_RETRY, "%s.%s has come to the source", relation->schema,
                        relation->name);
@@ -281,6 +302,10 @@ static bool look_at(struct session *session, const struct relation *relation, bo
 
 static bool take_truncate(struct session *session, const struct change *change, struct err *err)
 {
+    if (session->is_ahead) { /* its lock keeps readers away */
+        (void)err_set(err, ERR_RETRY, "it empties a table");
+        return ahead_give_up(session->ahead, err);
+    }
     size_t size = change->truncated_count * sizeof(*change->truncated);
     const struct relation **left = arena_alloc(session->arena, size + 1);
     size_t known = 0;
@@ -345,6 +370,50 @@ static bool take_commit(struct session *session, const struct change *change, st
     return true;
 }
 
+/* --- a transaction ahead of its commit --- */
+
+static bool begin_piece(struct session *session, const struct change *change, struct err *err)
+{
+    if (has_group(session) && !finish_group(session, err))
+        return false;
+    session->is_in_transaction = true;
+    session->is_ahead = true;
+    session->xid = change->xid;
+    session->commit_lsn = UINT64_MAX;
+    return true;
+}
+
+static bool end_piece(struct session *session, struct err *err)
+{
+    if (session->change_count > 0 && !apply(session, false, err))
+        return false;
+    session->is_in_transaction = false;
+    session->is_ahead = false;
+    return true;
+}
+
+static bool commit_ahead(struct session *session, const struct change *change, struct err *err)
+{
+    if (session->until && !session->resync && change->lsn >= session->until) {
+        session->is_reached = true;
+        return finish_group(session, err);
+    }
+    if (has_group(session) && !finish_group(session, err))
+        return false;
+    session->end.lsn = change->end_lsn;
+    session->commit_us = change->time_us;
+    session->transactions++;
+    return ahead_commit(session->ahead, &session->end, err) && note_applied(session, err);
+}
+
+/* All before has been copied whole, or is not copied any more: nothing that comes now is held by
+ * the copy, nothing is set aside. */
+static void allow_ahead(struct session *session)
+{
+    ahead_allow(session->ahead,
+                !session->resync && session->stored.lsn >= handover_end(session->handover));
+}
+
 /* Ends no group but the last one: under load the source sends a keepalive behind almost every
  * transaction, and a group would then hold one. */
 static bool take_idle(struct session *session, const struct change *change, struct err *err)
@@ -369,6 +438,15 @@ static bool take_change(struct session *session, const struct change *change, st
         return take_commit(session, change, err);
     case CHANGE_IDLE:
         return take_idle(session, change, err);
+    case CHANGE_STREAM_START:
+        return begin_piece(session, change, err);
+    case CHANGE_STREAM_STOP:
+        return end_piece(session, err);
+    case CHANGE_STREAM_COMMIT:
+        return commit_ahead(session, change, err);
+    case CHANGE_STREAM_ABORT:
+        ahead_abort(session->ahead);
+        return true;
     case CHANGE_TRUNCATE:
         return take_truncate(session, change, err);
     case CHANGE_INSERT:
@@ -492,6 +570,7 @@ static bool follow_on(struct session *session, struct err *err)
             return false;
         if (session->is_reached)
             break;
+        allow_ahead(session);
         enum queue_result result = queue_pop(queue, &item, 0);
         if (result == QUEUE_TIMEOUT) { /* no input waits: what is whole commits now */
             if (!when_idle(session, err))
@@ -548,6 +627,7 @@ static bool open_target(struct session *session, struct err *err)
            handover_new(&session->tables, &engine->pipeline, &session->handover, err) &&
            postgres_open(&options, &session->target, err) &&
            session->target->ops->load(session->target, &session->stored, err) &&
+           (session->ahead = ahead_new(engine, &options, session->target)) &&
            resync_open(engine, &session->tables, &session->resync, err);
 }
 
@@ -592,8 +672,10 @@ static bool run_session(struct session *session, struct err *err)
         .tcp_user_timeout_ms = (int)engine->settings->tcp_user_timeout_ms,
         .stop = session->reader_stop,
         .stay = &engine->stay,
+        .ahead = &engine->ahead,
         .metrics = engine->metrics,
     };
+    allow_ahead(session);
     atomic_store(&engine->stay, SOURCE_STAYS); /* if it does not, it takes no session of ours */
     return stream_reader_start(&options, &session->stored, session->reader_stop,
                                (size_t)engine->settings->queue_bytes, &session->reader, err) &&
@@ -608,6 +690,7 @@ static void close_session(struct session *session, struct err *err)
     /* The applier noticed the end of the queue only: the reader knows the reason. */
     if (err->kind == ERR_NONE)
         (void)err_copy(err, &why);
+    ahead_free(&session->ahead);
     if (session->target)
         session->target->ops->free(&session->target);
     drop_held(session);
@@ -629,6 +712,7 @@ static bool follow_once(struct engine *engine, uint64_t until, struct err *err)
         .arena = arena_new(),
     };
     *err = (struct err){0};
+    atomic_store(&engine->ahead.has_failed, false);
     apply_failure_release(&engine->failure);
     engine->has_resync_failed = false;
     bool is_done = run_session(&session, err);
@@ -648,7 +732,7 @@ bool engine_follow(struct engine *engine, uint64_t until, struct err *err)
             return is_parked || err->kind == ERR_STOP || err->kind == ERR_RETRY
                        ? err_set(err, ERR_STOP, "stopped")
                        : false;
-        if (is_parked)
+        if (is_parked || ahead_has_given_up(engine, err))
             continue;
         if (!engine->has_started || !engine_reconnect(engine, err))
             return false;

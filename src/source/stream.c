@@ -7,8 +7,11 @@
  *
  * A transaction that is sent in progress (blocks between Stream Start and Stream Stop) is kept
  * until its Stream Commit and then replayed into batches as if it had come just now, while nothing
- * else is read; so a batch never shows how a transaction came. Blocks stand between transactions,
- * never inside one. What is kept holds no position back: the source goes on remembering a
+ * else is read. Blocks stand between transactions, never inside one. One at a time may be handed
+ * out as it comes instead, ahead of its commit: piece by piece, at its place among the others. What
+ * it says of relations is its own until it commits. When a part of it is rolled back the stream
+ * ends: what was handed out cannot be taken back.
+ * What is kept holds no position back: the source goes on remembering a
  * transaction that is open (its slot's restart position stays before it) and sends it again, whole,
  * after a restart from any position. Slots are not made for two-phase commit: a transaction
  * prepared comes when it is committed. */
@@ -47,6 +50,9 @@ struct stream {
     struct types *types; /* NULL: none but plain ones have come */
     struct pgoutput_decoder decoder;
     struct known_relation *relations; /* by OID: a rename swap sends two of one name */
+    uint32_t ahead_xid;               /* of the transaction that is handed out ahead; 0: none */
+    bool is_ahead;                    /* in a block of it */
+    struct known_relation *ahead_relations; /* as it described them */
     struct batch *filling;
     struct arena *scratch;            /* of one message */
     struct streamed *streamed;        /* transactions in progress; NULL: they are not sent */
@@ -145,19 +151,41 @@ static bool take_columns(struct stream *stream, const struct pgoutput_message *m
     return true;
 }
 
+static void forget_relations(struct known_relation **relations)
+{
+    struct known_relation *known, *next;
+    HASH_ITER (hh, *relations, known, next) {
+        HASH_DEL(*relations, known);
+        relation_unref(&known->relation);
+        free(known);
+    }
+}
+
+/* Those that hold for the message in hand. */
+static struct known_relation **relations_of(struct stream *stream)
+{
+    return stream->is_ahead ? &stream->ahead_relations : &stream->relations;
+}
+
+static struct known_relation *know_relation(struct known_relation **relations, uint32_t oid)
+{
+    struct known_relation *known = NULL;
+    HASH_FIND(hh, *relations, &oid, sizeof(oid), known);
+    if (!known) {
+        known = mem_alloc(sizeof(*known));
+        known->oid = oid;
+        HASH_ADD(hh, *relations, oid, sizeof(oid), known);
+    }
+    return known;
+}
+
 static bool learn_relation(struct stream *stream, const struct pgoutput_message *message,
                            struct err *err)
 {
     struct relation_column *columns = NULL;
     if (!know_types(stream, message, err) || !take_columns(stream, message, &columns, err))
         return false;
-    struct known_relation *known = NULL;
-    HASH_FIND(hh, stream->relations, &message->relation_oid, sizeof(uint32_t), known);
-    if (!known) {
-        known = mem_alloc(sizeof(*known));
-        known->oid = message->relation_oid;
-        HASH_ADD(hh, stream->relations, oid, sizeof(uint32_t), known);
-    }
+    struct known_relation *known = know_relation(relations_of(stream), message->relation_oid);
     const char *schema = message->nspname[0] ? message->nspname : "pg_catalog";
     /* The server describes a relation again after every ANALYZE and the like. */
     if (known->relation && relation_is(known->relation, schema, message->relname,
@@ -173,7 +201,7 @@ static bool find_relation(struct stream *stream, uint32_t oid, const struct rela
                           struct err *err)
 {
     struct known_relation *known = NULL;
-    HASH_FIND(hh, stream->relations, &oid, sizeof(uint32_t), known);
+    HASH_FIND(hh, *relations_of(stream), &oid, sizeof(uint32_t), known);
     if (!known)
         return err_set(err, ERR_FATAL, "source: change to a relation (OID %u) never described",
                        oid);
@@ -263,14 +291,19 @@ static bool add_begin(struct stream *stream, const struct pgoutput_message *mess
     return true;
 }
 
+static void note_received(struct stream *stream, uint64_t lsn)
+{
+    stream->received = MAX_OF(stream->received, lsn);
+    metrics_raise(stream->options.metrics, METRIC_RECEIVED_LSN, stream->received);
+}
+
 static bool add_commit(struct stream *stream, const struct pgoutput_message *message,
                        struct err *err)
 {
     if (!stream->is_in_transaction)
         return err_set(err, ERR_FATAL, "source: Commit outside a transaction");
     stream->is_in_transaction = false;
-    stream->received = MAX_OF(stream->received, message->end_lsn);
-    metrics_raise(stream->options.metrics, METRIC_RECEIVED_LSN, stream->received);
+    note_received(stream, message->end_lsn);
     if (stream->is_old)
         return true;
     struct change *change = batch_append(stream->filling, CHANGE_COMMIT);
@@ -305,6 +338,80 @@ static bool begin_replay(struct stream *stream, const struct pgoutput_message *m
     return true;
 }
 
+/* The server does not describe again what it has described in a transaction that has committed. */
+static void adopt_relations(struct stream *stream)
+{
+    struct known_relation *own, *next;
+    HASH_ITER (hh, stream->ahead_relations, own, next) {
+        struct known_relation *known = know_relation(&stream->relations, own->oid);
+        relation_unref(&known->relation);
+        known->relation = TAKE(own->relation);
+    }
+}
+
+static void end_ahead(struct stream *stream)
+{
+    forget_relations(&stream->ahead_relations);
+    stream->ahead_xid = 0;
+}
+
+static bool begin_block(struct stream *stream, const struct pgoutput_message *message,
+                        struct err *err)
+{
+    const struct ahead_signal *signal = stream->options.ahead;
+    bool is_new = message->is_first && !stream->ahead_xid && atomic_load(&signal->is_wanted);
+    if (!is_new && message->xid != stream->ahead_xid)
+        return streamed_start(stream->streamed, message->xid, message->is_first, err);
+    if (!is_new && message->is_first)
+        return err_set(err, ERR_FATAL,
+                       "source: transaction %u is streamed from its beginning twice", message->xid);
+    if (is_new)
+        metrics_add(stream->options.metrics, METRIC_STREAMED_TRANSACTIONS, 1);
+    stream->ahead_xid = message->xid;
+    stream->is_ahead = true;
+    stream->is_old = false;
+    stream->commit_lsn = 0;
+    batch_append(stream->filling, CHANGE_STREAM_START)->xid = message->xid;
+    return true;
+}
+
+static void end_block(struct stream *stream)
+{
+    if (stream->is_ahead)
+        (void)batch_append(stream->filling, CHANGE_STREAM_STOP);
+    else
+        streamed_stop(stream->streamed);
+    stream->is_ahead = false;
+}
+
+static bool commit_ahead(struct stream *stream, const struct pgoutput_message *message,
+                         struct err *err)
+{
+    if (message->lsn < stream->after)
+        return err_set(err, ERR_FATAL, "source: transaction %u is streamed and ends in the past",
+                       message->xid);
+    adopt_relations(stream);
+    end_ahead(stream);
+    struct change *change = batch_append(stream->filling, CHANGE_STREAM_COMMIT);
+    change->lsn = message->lsn;
+    change->end_lsn = message->end_lsn;
+    change->time_us = message->time_us;
+    note_received(stream, message->end_lsn);
+    return true;
+}
+
+static bool abort_ahead(struct stream *stream, const struct pgoutput_message *message,
+                        struct err *err)
+{
+    if (message->subxid != message->xid) {
+        atomic_store(&stream->options.ahead->has_failed, true);
+        return err_set(err, ERR_RETRY, "a savepoint was rolled back");
+    }
+    end_ahead(stream);
+    (void)batch_append(stream->filling, CHANGE_STREAM_ABORT);
+    return true;
+}
+
 static bool take_streamed(struct stream *stream, const struct pgoutput_message *message,
                           struct err *err)
 {
@@ -313,14 +420,17 @@ static bool take_streamed(struct stream *stream, const struct pgoutput_message *
     if (stream->is_in_transaction)
         return err_set(err, ERR_FATAL, "source: message '%c' inside a transaction",
                        (char)message->kind);
+    bool is_ahead = message->xid == stream->ahead_xid;
     if (message->kind == PGOUTPUT_STREAM_START)
-        return streamed_start(stream->streamed, message->xid, message->is_first, err);
+        return begin_block(stream, message, err);
     if (message->kind == PGOUTPUT_STREAM_COMMIT)
-        return begin_replay(stream, message, err);
+        return is_ahead ? commit_ahead(stream, message, err) : begin_replay(stream, message, err);
+    if (message->kind == PGOUTPUT_STREAM_ABORT && is_ahead)
+        return abort_ahead(stream, message, err);
     if (message->kind == PGOUTPUT_STREAM_ABORT)
         streamed_abort(stream->streamed, message->xid, message->subxid);
     else
-        streamed_stop(stream->streamed);
+        end_block(stream);
     return true;
 }
 
@@ -407,9 +517,24 @@ static bool take_decoded(struct stream *stream, struct pgoutput_decoder *decoder
     return not_asked_for(&message, err);
 }
 
-/* Inside a block of a transaction in progress nothing is looked at but its end. */
+/* What cannot be handed out ahead may well be right once it has committed. */
+static bool take_ahead(struct stream *stream, const char *data, size_t len, struct err *err)
+{
+    if (take_decoded(stream, &stream->decoder, data, len, err))
+        return true;
+    if (err->kind == ERR_STOP)
+        return false;
+    stream->needs_text = false;
+    atomic_store(&stream->options.ahead->has_failed, true);
+    err->kind = ERR_RETRY;
+    return false;
+}
+
+/* Inside a block of a transaction in progress that is kept nothing is looked at but its end. */
 static bool take_message(struct stream *stream, const char *data, size_t len, struct err *err)
 {
+    if (stream->is_ahead)
+        return take_ahead(stream, data, len, err);
     if (!stream->decoder.is_in_stream || (len > 0 && data[0] == PGOUTPUT_STREAM_STOP))
         return take_decoded(stream, &stream->decoder, data, len, err);
     return streamed_add(stream->streamed, data, len, err) && settle(stream, err);
@@ -419,8 +544,7 @@ static bool take_keepalive(struct stream *stream, const struct replication_messa
                            struct err *err)
 {
     if (!stream->is_in_transaction && !stream->decoder.is_in_stream) {
-        stream->received = MAX_OF(stream->received, message->wal_end);
-        metrics_raise(stream->options.metrics, METRIC_RECEIVED_LSN, stream->received);
+        note_received(stream, message->wal_end);
         const struct change *last = batch_last(stream->filling);
         struct change *idle = NULL;
         if (last && last->kind == CHANGE_IDLE)
@@ -456,11 +580,11 @@ static bool await_room(struct stream *stream, int timeout_ms, struct err *err)
 }
 
 /* Whether a batch goes out as it is: when it is full, and before a block of a transaction in
- * progress, for which commits need not wait. */
+ * progress that is kept, for which commits need not wait. */
 static bool is_ripe(const struct stream *stream)
 {
     return batch_bytes(stream->filling) >= stream->options.batch_bytes ||
-           (stream->decoder.is_in_stream && batch_first(stream->filling));
+           (stream->decoder.is_in_stream && !stream->is_ahead && batch_first(stream->filling));
 }
 
 /* One message, from the socket or from what was kept. */
@@ -497,7 +621,8 @@ static bool stream_next(struct feed *feed, int timeout_ms, struct batch **ret_ba
             if (!stream_tend(feed, err))
                 return false;
         }
-        int wait_ms = stream->is_in_transaction ? REST_MS : 0; /* parts of it wake the applier */
+        bool is_inside = stream->is_in_transaction || stream->is_ahead;
+        int wait_ms = is_inside ? REST_MS : 0; /* parts of a transaction wake the applier */
         if (!step(stream, is_empty ? timeout_ms : MIN_OF(wait_ms, timeout_ms), &has_come, err))
             return false;
     }
@@ -530,15 +655,11 @@ static bool stream_open(struct feed *feed, const struct position *after, struct 
 static void stream_free(struct feed **feed)
 {
     struct stream *stream = stream_of(*feed);
-    struct known_relation *known, *next;
     struct err unused = {0};
     if (stream->conn && atomic_load(&stream->durable) > stream->reported)
         (void)report(stream, false, &unused); /* what the source need not send again */
-    HASH_ITER (hh, stream->relations, known, next) {
-        HASH_DEL(stream->relations, known);
-        relation_unref(&known->relation);
-        free(known);
-    }
+    forget_relations(&stream->relations);
+    forget_relations(&stream->ahead_relations);
     batch_unref(&stream->filling);
     streamed_free(&stream->streamed);
     arena_free(&stream->scratch);

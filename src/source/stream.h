@@ -18,6 +18,13 @@ enum source_stay {
     SOURCE_LET_GO, /* it has waited long enough: its slot keeps what is left */
 };
 
+/* Whether a transaction may be handed out before its commit (CHANGE_STREAM_START), from its first
+ * piece on; one at a time. Shared by reader and applier. */
+struct ahead_signal {
+    atomic_bool is_wanted;
+    atomic_bool has_failed; /* it cannot go on: the feed, opened anew, must keep it until its end */
+};
+
 struct stream_options { /* everything borrowed, outlives the feed */
     const char *url;
     const char *slot;
@@ -39,6 +46,7 @@ struct stream_options { /* everything borrowed, outlives the feed */
     int tcp_user_timeout_ms;
     const struct stop *stop; /* ends every wait */
     const atomic_int *stay;  /* enum source_stay; LET_GO ends the stream */
+    struct ahead_signal *ahead;
     struct metrics *metrics;
 };
 

@@ -57,6 +57,10 @@ struct target_ops {
      * the target is good for free() only. */
     bool (*apply)(struct target *target, const struct group *group, struct err *err);
 
+    /* Two targets of one kind work on one pipeline, one after the other: from here on this one
+     * stands where the other has come to, and what the other has committed becomes durable here. */
+    void (*succeed)(struct target *target, struct target *other);
+
     /* What is durable, waiting up to timeout_ms when something committed is not yet. */
     bool (*flushed)(struct target *target, int timeout_ms, struct position *ret_durable,
                     struct err *err);

@@ -1,4 +1,5 @@
-"""Transactions that the source sends before they end: kept, replayed whole or dropped, never a part."""
+"""Transactions that the source sends before they end: kept, replayed whole or dropped, never a part.
+Those that are applied before they end are in test_ahead.py."""
 import contextlib
 import os
 import re
@@ -7,49 +8,22 @@ import subprocess
 
 import pytest
 
-from harness.cluster import free_port
-from harness.program import CONFIGURATION, ROOT, json_output, lsn, metrics
+from harness.data import KEPT
+from harness.program import CONFIGURATION, ROOT, json_output, lsn
+from harness.streamed import CASES, TABLE, TABLES, Counters, fill, play, transaction
 from harness.wait import wait_until
 
-TABLE = "CREATE TABLE t (id int PRIMARY KEY, v text)"
 # What the source sends before the end; and what an engine keeps in files is all but 256 KiB.
-SENT = {"logical_decoding_work_mem": "64kB"}
+SENT = {"logical_decoding_work_mem": "64kB", "environment": KEPT}
 SPILLED = {**SENT, "spill_memory": "0"}
-FILL = "INSERT INTO {} SELECT g, repeat(md5(g::text), 4) FROM generate_series({}, {}) g"
 LONG = pytest.mark.long
 DOCUMENT = (ROOT / "docs/troubleshooting.md").read_text()
 QUOTED = re.compile(r"^## 7\. Disk full.*?^```text\n(.*?)^```", re.M | re.S)
 
 
-def fill(low, high, table="t"):
-    return FILL.format(table, low, high)
-
-
-class Counters:
-    """The engine's, on a port of their own."""
-
-    def __init__(self):
-        self.port = free_port()
-        self.setting = {"listen": f"127.0.0.1:{self.port}"}
-
-    def __getitem__(self, name):
-        return metrics(self.port)[f"trunkline_{name}_total"]
-
-    def wait_streamed(self, count=1):
-        wait_until(lambda: self["streamed_transactions"] >= count, "the source streams")
-
-
 @pytest.fixture
 def counters():
     return Counters()
-
-
-@contextlib.contextmanager
-def transaction(pipe):
-    """An open transaction of the source; committed in the end."""
-    with pipe.source.connect(autocommit=False) as session:
-        yield session
-        session.commit()
 
 
 def peak_kib(engine):
@@ -80,10 +54,9 @@ def test_two_interleaved_transactions_larger_than_the_sources_memory(pipe, count
 
 def test_nothing_is_streamed_unless_asked_for(pipe, counters):
     pipe.source.sql(TABLE)
-    for environment in ({"TRUNKLINE_STREAMING": "false", **SENT},
-                        {"TRUNKLINE_LOGICAL_DECODING_WORK_MEM": "64MB"}):
-        chosen = {name: value for name, value in environment.items() if name.islower()}
-        engine = pipe.follow(environment=environment, **chosen, **counters.setting)
+    work_mem = "TRUNKLINE_LOGICAL_DECODING_WORK_MEM"
+    for environment in ({"TRUNKLINE_STREAMING": "false", work_mem: "64kB"}, {work_mem: "64MB"}):
+        engine = pipe.follow(environment=environment, **counters.setting)
         pipe.source.sql(fill(1, 5000))
         pipe.source.sql("DELETE FROM t WHERE id % 2 = 0")
         pipe.catch_up(engine)
@@ -93,68 +66,14 @@ def test_nothing_is_streamed_unless_asked_for(pipe, counters):
         pipe.source.sql("DELETE FROM t")
 
 
-# Each within one transaction that is streamed. The target has the column `more` beforehand.
-ALTER = "ALTER TABLE t ADD more int; UPDATE t SET more = id WHERE id % 5 = 0"
-CASES = {
-    "subtransactions rolled back": [
-        fill(1, 2000), "SAVEPOINT a", fill(2001, 4000), "SAVEPOINT b", fill(4001, 5000),
-        "UPDATE t SET v = 'no' WHERE id < 3000", "ROLLBACK TO b", fill(5001, 6000),
-        "ROLLBACK TO a", fill(6001, 7000), "RELEASE a"],
-    "subtransactions released, then rolled back": [
-        fill(1, 1000), "SAVEPOINT a", "SAVEPOINT b", fill(2001, 4000), "RELEASE b",
-        "SAVEPOINT c", fill(4001, 6000), "RELEASE c", "ROLLBACK TO a", fill(1001, 5000)],
-    "all in subtransactions": [
-        "SAVEPOINT a", fill(1, 2000), "RELEASE a", "SAVEPOINT b", fill(2001, 4000), "RELEASE b"],
-    "a table that a rolled back subtransaction used first": [
-        fill(1, 2000), "SAVEPOINT a", fill(1, 3000, "other"), "ROLLBACK TO a",
-        fill(2001, 4000), fill(10, 3000, "other")],
-    "values out of line": [
-        "INSERT INTO other SELECT g, (SELECT string_agg(md5((g * i)::text), '')"
-        " FROM generate_series(1, 300) i) FROM generate_series(1, 100) g",
-        "UPDATE other SET id = id + 1000 WHERE id < 30", "SAVEPOINT a",
-        "UPDATE other SET v = 'short'", "ROLLBACK TO a", "DELETE FROM other WHERE id > 90"],
-    "rows inserted on conflict": [
-        fill(1, 2000), fill(1000, 4000) + " ON CONFLICT (id) DO UPDATE SET v = 'again'"],
-    "truncated": [fill(1, 3000), "TRUNCATE t, other", fill(2000, 5000), fill(1, 10, "other")],
-    "truncated in a subtransaction that was rolled back": [
-        fill(1, 3000), "SAVEPOINT a", "TRUNCATE t", fill(1, 3000), "ROLLBACK TO a",
-        fill(3001, 5000)],
-    "rolled back": [fill(1, 3000), "SAVEPOINT a", fill(3001, 5000), "ROLLBACK"],
-    "prepared": [fill(1, 3000), "PREPARE TRANSACTION 'streamed'", "COMMIT PREPARED 'streamed'"],
-    "prepared and rolled back": [
-        fill(1, 3000), "PREPARE TRANSACTION 'streamed'", "ROLLBACK PREPARED 'streamed'"],
-    "an altered table, rolled back": [
-        fill(1, 3000), "SAVEPOINT a", ALTER, "ROLLBACK TO a", fill(3001, 6000)],
-    "an altered table": [fill(1, 3000), ALTER, "INSERT INTO t SELECT g, 'new', g"
-                         " FROM generate_series(3001, 6000) g", "DELETE FROM t WHERE id < 100"],
-}
-# From 18 on a source does not send what it knows to have been rolled back already.
-UNDONE = ("ROLLBACK", "ROLLBACK PREPARED 'streamed'")
-
-
 @pytest.mark.matrix
 def test_what_happens_inside(pipe, counters):
     """Among other transactions, and each followed by one that is not streamed."""
-    pipe.source.sql(TABLE + "; CREATE TABLE other (id int PRIMARY KEY, v text);"
-                    "CREATE TABLE short (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at int)")
+    pipe.source.sql(TABLES)
     engine = pipe.follow(**SPILLED, **counters.setting)
     pipe.target.sql("ALTER TABLE t ADD more int")
-    for name, statements in CASES.items():
-        before = counters["streamed_transactions"]
-        with pipe.source.connect() as session:
-            for number, statement in enumerate(["BEGIN", *statements, "COMMIT"]):
-                if statement in UNDONE:
-                    wait_until(lambda: counters["streamed_transactions"] > before, name)
-                session.execute(statement)
-                pipe.source.sql("INSERT INTO short (at) VALUES (%s)", number)
-        pipe.source.sql("INSERT INTO t (id, v) VALUES (-1, 'after')")
-        pipe.catch_up(engine)
-        assert counters["streamed_transactions"] == before + 1, name
-        for table, columns in (("t", "*" if name == "an altered table" else "id, v"),
-                               ("other", "*"), ("short", "*")):
-            query = f"SELECT {columns} FROM {table} ORDER BY id"
-            assert pipe.source.sql(query) == pipe.target.sql(query), name
-        assert pipe.target.one("SELECT count(*) FROM short") == len(statements) + 2
+    for name in CASES:
+        play(pipe, engine, counters, name)
         pipe.source.sql("TRUNCATE t, other, short")
     pipe.catch_up(engine)
     pipe.is_equal()
@@ -214,7 +133,7 @@ def open_files(engine, directory):
 @pytest.mark.timeout(1800)
 def test_memory_is_bounded_whatever_the_size(pipe, counters, count):
     pipe.source.sql("CREATE TABLE t (id int PRIMARY KEY, a int, b text)")
-    engine = pipe.follow(logical_decoding_work_mem="1MB", **counters.setting)
+    engine = pipe.follow(logical_decoding_work_mem="1MB", environment=KEPT, **counters.setting)
     pipe.source.sql(f"INSERT INTO t SELECT g, g, repeat('v', 100) FROM generate_series(1, {count}) g")
     pipe.catch_up(engine, timeout=1500)
     assert counters["streamed_transactions"] == 1

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from harness.compare import schema_differences
-from harness.data import STREAMED, large_step, make_mill, mill_step
+from harness.data import KEPT, STREAMED, large_step, make_mill, mill_step
 from harness.load import load
 from harness.program import ENDED, PROGRAM, clean_environment
 from harness.slices import WIDE, every
@@ -15,8 +15,14 @@ from harness.wait import wait_until
 LISTING = subprocess.run([PROGRAM, "faults"], capture_output=True, text=True,
                          env=clean_environment(), check=False)
 POINTS = [line.split("\t")[0] for line in LISTING.stdout.splitlines()
-          if "\t" in line and not line.startswith(("park.", "resync."))]  # those are in test_park.py
+          if "\t" in line
+          and not line.startswith(("park.", "resync.", "ahead."))]  # see test_park, test_ahead
 SMALL = {"part_size": "64kB", "copiers": 2, "large_objects": True, **STREAMED}
+
+
+def environment_of(point):
+    """In which it is passed."""
+    return KEPT if point.startswith("spill.") or point == "stream.replay" else None
 
 
 def test_there_are_fault_points():
@@ -57,7 +63,7 @@ def end_equal(pipe):
 @pytest.mark.parametrize("point", every(2, POINTS, first=1, others=WIDE))
 def test_killed_at(pipe, point):
     make_mill(pipe.source, rows=1500)
-    engine = pipe.start(fault=f"{point}=kill", **SMALL)
+    engine = pipe.start(fault=f"{point}=kill", environment=environment_of(point), **SMALL)
     traffic(pipe, lambda: engine.code is not None, f"{point} is passed")
     assert engine.code == -signal.SIGKILL
     end_equal(pipe)
@@ -71,7 +77,8 @@ def test_disconnected_at(pipe, point):
     gate = pipe.directory / "passed"
     gate.touch()
     reached = pipe.directory / "passed.reached"
-    engine = pipe.start(fault=f"{point}=wait:{gate},{point}=disconnect", **SMALL)
+    engine = pipe.start(fault=f"{point}=wait:{gate},{point}=disconnect",
+                        environment=environment_of(point), **SMALL)
     traffic(pipe, reached.exists, f"{point} is passed")
     mark = pipe.mark()
     wait_until(lambda: engine.code is not None or pipe.is_past(mark), "it has ended or caught up",

@@ -102,6 +102,7 @@ def large_step(session, rng):
 
 
 STREAMED = {"logical_decoding_work_mem": "64kB", "spill_memory": "64kB"}
+KEPT = {"TRUNKLINE_APPLY_AHEAD": "false"}  # what is streamed is kept until it commits
 ACCOUNTS = 200
 OPENING = 1000
 BANK = f"""

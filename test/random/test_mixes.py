@@ -13,13 +13,13 @@ import pytest
 import random_mixes
 from harness.apply import LARGE_GROUPS, set_rows, sets_were_used
 from harness.cluster import free_port
+from harness.data import KEPT, STREAMED
 from harness.program import metrics
 
 SEEDS, LONG_SEEDS = 5, 200
 ROUNDS = 4
 TRANSACTIONS = 40  # of each seed in a round
 GROUPS = (50, 200, 1000, 10000)
-STREAMED = {"logical_decoding_work_mem": "64kB", "spill_memory": "64kB"}  # before they commit
 KEPT_AT_LEAST = 60
 # The source's triggers would note in the order of the statements, not of the commits: the targets'
 # are compared with each other.
@@ -115,7 +115,8 @@ def test_mixes(shared_clusters, pipelines, seeds):
     rng = random.Random(f"groups {seeds}")
     written = 0
     for turn in range(ROUNDS):
-        settings = {**LARGE_GROUPS, **rng.choice((STREAMED, {})), "apply_mode": "sets",
+        streaming = rng.choice((STREAMED, {**STREAMED, "environment": KEPT}, {}))
+        settings = {**LARGE_GROUPS, **streaming, "apply_mode": "sets",
                     "group_max_changes": rng.choice(GROUPS)}
         port = free_port()
         if turn == 0:  # while it follows; then what waits

@@ -260,7 +260,7 @@ static bool send_truncate(struct postgres *pg, const struct change *change, stru
     return pipe_sql(pg->conn, sql.data, err);
 }
 
-static void count_changes(const struct postgres *pg, const struct group *group)
+static void count_changes(struct postgres *pg, const struct group *group)
 {
     static const enum metric counters[] = {
         [CHANGE_INSERT] = METRIC_INSERTS,
@@ -268,11 +268,13 @@ static void count_changes(const struct postgres *pg, const struct group *group)
         [CHANGE_DELETE] = METRIC_DELETES,
         [CHANGE_TRUNCATE] = METRIC_TRUNCATES,
     };
-    uint64_t counts[COUNT_OF(counters)] = {0};
     for (size_t i = 0; i < group->count; i++)
-        counts[group->changes[i]->kind]++;
+        pg->counts[group->changes[i]->kind]++;
+    if (pg->options.is_ahead && !group->is_complete) /* the source may roll it back */
+        return;
     for (enum change_kind kind = CHANGE_INSERT; kind <= CHANGE_TRUNCATE; kind++)
-        metrics_add(pg->options.metrics, counters[kind], counts[kind]);
+        metrics_add(pg->options.metrics, counters[kind], pg->counts[kind]);
+    memset(pg->counts, 0, sizeof(pg->counts));
 }
 
 bool apply_send_change(struct postgres *pg, const struct change *change, struct err *err)
@@ -281,6 +283,10 @@ bool apply_send_change(struct postgres *pg, const struct change *change, struct 
     case CHANGE_BEGIN:
     case CHANGE_COMMIT:
     case CHANGE_IDLE:
+    case CHANGE_STREAM_START:
+    case CHANGE_STREAM_STOP:
+    case CHANGE_STREAM_COMMIT:
+    case CHANGE_STREAM_ABORT:
         return true;
     case CHANGE_INSERT:
     case CHANGE_UPDATE:
@@ -325,6 +331,14 @@ bool apply_enter_pipeline(struct postgres *pg, struct err *err)
     return true;
 }
 
+static bool limit_locks(struct postgres *pg, struct err *err)
+{
+    if (!pg->lock_timeout_ms)
+        return true;
+    AUTO(str_free) char *sql = str_fmt("SET LOCAL lock_timeout = %d", pg->lock_timeout_ms);
+    return apply_send_sql(pg, sql, err);
+}
+
 static bool begin(struct postgres *pg, struct err *err)
 {
     if (pg->is_open)
@@ -332,7 +346,8 @@ static bool begin(struct postgres *pg, struct err *err)
     if (!apply_enter_pipeline(pg, err))
         return false;
     pg->is_open = true;
-    if (!fault_point("group.begin", err) || !apply_send_sql(pg, "BEGIN", err))
+    if (!fault_point("group.begin", err) || !apply_send_sql(pg, "BEGIN", err) ||
+        !limit_locks(pg, err))
         return false;
     /* A statement of the source's that swaps deferrable keys comes as one change after the other;
      * in replica role they are not checked at all. */
@@ -359,13 +374,30 @@ static void note_flushed(struct postgres *pg, uint64_t flushed)
     memmove(pg->unflushed, pg->unflushed + done, pg->unflushed_count * sizeof(*pg->unflushed));
 }
 
-void postgres_note_committed(struct postgres *pg, const struct position *position, uint64_t wal)
+static void note_unflushed(struct postgres *pg, const struct unflushed *unflushed)
 {
     /* Full: the newest entry stands for both; it only becomes durable later than it might. */
     if (pg->unflushed_count == UNFLUSHED_MAX)
         pg->unflushed_count--;
-    pg->unflushed[pg->unflushed_count++] =
-        (struct unflushed){.position = *position, .wal = needed_flush(pg, wal)};
+    pg->unflushed[pg->unflushed_count++] = *unflushed;
+}
+
+void postgres_note_committed(struct postgres *pg, const struct position *position, uint64_t wal)
+{
+    struct unflushed unflushed = {.position = *position, .wal = needed_flush(pg, wal)};
+    note_unflushed(pg, &unflushed);
+}
+
+void postgres_succeed(struct target *target, struct target *other)
+{
+    struct postgres *pg = postgres_of(target);
+    struct postgres *from = postgres_of(other);
+    pg->start = from->start;
+    if (from->durable.lsn > pg->durable.lsn)
+        pg->durable = from->durable;
+    for (size_t i = 0; i < from->unflushed_count; i++)
+        note_unflushed(pg, &from->unflushed[i]);
+    from->unflushed_count = 0;
 }
 
 /* Asks where the WAL is: see prepare_session(). */

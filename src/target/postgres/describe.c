@@ -90,9 +90,6 @@ char *change_describe(const struct destination *destination, const struct change
         [CHANGE_UPDATE] = "UPDATE of ",
         [CHANGE_DELETE] = "DELETE from ",
         [CHANGE_TRUNCATE] = "TRUNCATE of ",
-        [CHANGE_BEGIN] = "",
-        [CHANGE_COMMIT] = "",
-        [CHANGE_IDLE] = "",
     };
     struct buf out = BUF_INIT;
     buf_puts(&out, verbs[change->kind]);

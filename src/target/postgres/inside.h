@@ -50,6 +50,7 @@ struct postgres {
     /* the group in hand */
     bool is_pipelining;
     bool is_open; /* BEGIN is sent, COMMIT is not */
+    int lock_timeout_ms;
     struct position start;
     struct destination *destinations;
     struct destination *retired; /* described anew since; freed before the next group */
@@ -57,6 +58,7 @@ struct postgres {
     struct pipe_params params;           /* of the statement that is being sent */
     struct pending pending[PENDING_MAX]; /* a ring: answers come in the order of the commands */
     size_t pending_first, pending_count;
+    uint64_t counts[CHANGE_TRUNCATE + 1];        /* changes applied and not counted yet */
     uint64_t collisions[COLLISION_COUNT];        /* of the group: counted once it has committed */
     uint64_t collisions_before[COLLISION_COUNT]; /* the savepoint of sets.c */
     bool is_by_sets;                             /* sets.c is at work: a misfit may be a refusal */
@@ -136,6 +138,7 @@ bool apply_finish_quick(struct postgres *pg, const struct position *position, bo
 
 /* position becomes durable when the target has flushed its WAL up to `wal`, an insert position. */
 void postgres_note_committed(struct postgres *pg, const struct position *position, uint64_t wal);
+void postgres_succeed(struct target *target, struct target *other);
 bool postgres_apply(struct target *target, const struct group *group, struct err *err);
 bool postgres_flushed(struct target *target, int timeout_ms, struct position *ret_durable,
                       struct err *err);

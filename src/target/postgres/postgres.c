@@ -101,6 +101,7 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
         .part_commit = postgres_part_commit,
         .part_abort = postgres_part_abort,
         .apply = postgres_apply,
+        .succeed = postgres_succeed,
         .flushed = postgres_flushed,
         .free = postgres_free,
     };
@@ -127,6 +128,11 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
     }
     *ret_target = target;
     return true;
+}
+
+void postgres_limit_locks(struct target *target, int timeout_ms)
+{
+    postgres_of(target)->lock_timeout_ms = timeout_ms;
 }
 
 bool postgres_is_replica(const struct target *target)

@@ -25,6 +25,7 @@ struct postgres_options { /* everything borrowed, outlives the target */
     enum on_conflict on_conflict; /* conflict.c says what each means */
     enum apply_mode apply_mode;
     enum disable_triggers disable_triggers;
+    bool is_ahead; /* what is applied may be rolled back by the source: no trigger may see it */
     bool via_root; /* a table's changes go into that of its root, as it was copied */
     /* Takes a line for the log about a change that did not fit: its table and key. Called in the
      * applier's thread; not for every one, see conflict.c. NULL: not wanted. */
@@ -40,6 +41,10 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
 
 /* One statement within the group in hand, which it begins if need be; its answer is read. */
 bool postgres_run(struct target *target, const char *sql, struct err *err);
+
+/* From the next group on a lock is waited for so long; what fails by it has SQLSTATE 55P03. 0: for
+ * ever, as at the beginning. */
+void postgres_limit_locks(struct target *target, int timeout_ms);
 
 /* Whether triggers and foreign keys are off for the target's session. Not so with TRIGGERS_FIRE,
  * nor with TRIGGERS_AUTO when the role may not switch them off. */

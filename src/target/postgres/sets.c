@@ -348,8 +348,9 @@ bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wan
                 struct err *err)
 {
     const struct relation *last = NULL;
+    bool may_wish = pg->options.apply_mode != APPLY_ORDERED && group->count >= SET_MIN;
     *ret_is_wanted = false;
-    if (pg->options.apply_mode == APPLY_ORDERED || group->count < SET_MIN)
+    if (!may_wish && !pg->options.is_ahead)
         return true;
     for (size_t i = 0; i < group->count; i++) {
         struct destination *destination = NULL;
@@ -359,10 +360,13 @@ bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wan
         last = relation;
         if (!destination_refresh(pg, relation, &destination, err))
             return false;
+        if (destination->has_triggers && pg->options.is_ahead)
+            return err_set(err, ERR_RETRY, "%s has triggers or rules that act on what is applied",
+                           destination->label);
         if (destination->has_triggers)
             return true;
     }
-    *ret_is_wanted = true;
+    *ret_is_wanted = may_wish;
     return true;
 }
 
