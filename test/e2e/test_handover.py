@@ -401,6 +401,8 @@ def test_role_defaults_that_kill_or_garble(pipe, tmp_path):
             1.0 / 3 * g, '\\x5c00ff', E'back\\\\slash é €', '<a/>text', ARRAY[date '2021-03-04'],
             'pg_class'
         FROM generate_series(1, 2000) g""")
+    for database in (pipe.source, pipe.target):
+        database.admin("SELECT 1")  # the test's sessions are older than the settings
     pipe.source.sql(HOSTILE.format(pipe.source.name, "Asia/Tokyo", "DMY"))
     pipe.target.sql(HOSTILE.format(pipe.target.name, "America/New_York", "MDY"))
     gate = Gate(tmp_path, "part.begin")
@@ -413,8 +415,9 @@ def test_role_defaults_that_kill_or_garble(pipe, tmp_path):
     gate.open()
     pipe.catch_up(engine)
     pipe.is_equal()
-    with pipe.target.connect(autocommit=False) as blocker:
-        blocker.execute("SET idle_in_transaction_session_timeout = 0")
+    without = " ".join(f"-c {name}_timeout=0" for name in
+                       ("statement", "lock", "idle_in_transaction_session"))
+    with pipe.target.connect(autocommit=False, options=without) as blocker:
         blocker.execute("LOCK TABLE public.t")
         pipe.source.sql("UPDATE public.t SET d = '2022-12-01', f = f / 7, i = '-1 day 00:00:01'")
         began = pipe.source.one("SELECT clock_timestamp()")

@@ -218,6 +218,7 @@ def test_a_slot_ahead_of_our_position_is_named(pipe):
 def test_a_slot_that_goes_while_it_follows_is_named(pipe):
     pipe.source.sql(TABLE)
     engine = pipe.follow()
+    engine.popen.send_signal(signal.SIGSTOP)  # or it might be back before anybody looks
     pipe.source.admin("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
                       " WHERE slot_name = %s", pipe.slot)
 
@@ -227,6 +228,7 @@ def test_a_slot_that_goes_while_it_follows_is_named(pipe):
                                pipe.slot)
 
     wait_until(dropped, "the slot is dropped")
+    engine.popen.send_signal(signal.SIGCONT)
     engine.wait()
     assert engine.code in (FAILED, CONFIGURATION) and pipe.slot in engine.stderr
 

@@ -129,8 +129,12 @@ def test_a_statement_that_an_administrator_cancels_is_tried_again(pipe):
         holder.execute("LOCK TABLE t")
         pipe.source.sql("UPDATE t SET v = v || 'b'")
         for _ in range(2):
-            assert pipe.target.admin_one("SELECT pg_cancel_backend(%s)", applier_waits(pipe))
-            wait_until(lambda: engine.runs() and not pipe.target.admin(WAITS), "it was cancelled")
+            pid = applier_waits(pipe)
+            this = "SELECT query_start" + APPLIER + " AND pid = %s AND wait_event_type = 'Lock'"
+            began = pipe.target.admin(this, pid)
+            assert pipe.target.admin_one("SELECT pg_cancel_backend(%s)", pid)
+            wait_until(lambda: engine.runs() and pipe.target.admin(this, pid) != began,
+                       "it was cancelled; it may wait again by now")
     goes_on(pipe, engine)
     assert pipe.target.one("SELECT string_agg(DISTINCT v, ',') FROM t") == "ab"
 
