@@ -108,10 +108,10 @@ def test_a_large_transaction_that_is_rolled_back(pipe, counters, tmp_path, count
     engine = pipe.follow(**SENT, spill_memory="4MB", spill_dir=tmp_path, **counters.setting)
     with transaction(pipe) as session:
         session.execute(fill(1, count))
-        session.rollback()
+        wait_until(lambda: counters["spilled_bytes"] > count * 100 - 5000000, "most has been sent", 600)
+        session.rollback()  # of what it finds rolled back already the source may send no more
     pipe.catch_up(engine, timeout=600)
     assert counters["streamed_transactions"] == 1
-    assert counters["spilled_bytes"] > count * 100 - 5000000
     assert pipe.target.sql("SELECT id FROM t") == [(0,)]
     assert peak_kib(engine) < 128 * 1024
     assert not open_files(engine, tmp_path)
