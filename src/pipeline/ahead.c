@@ -79,11 +79,9 @@ static bool open_target(struct ahead *ahead, struct err *err)
 {
     if (ahead->target)
         return true;
-    if (!postgres_open(&ahead->options, &ahead->target, err))
-        return false;
-    postgres_limit_locks(ahead->target, LOCK_MS);
-    postgres_limit_locks(ahead->main, LOCK_MS);
-    return true;
+    return postgres_open(&ahead->options, &ahead->target, err) &&
+           postgres_limit_locks(ahead->target, LOCK_MS, err) &&
+           postgres_limit_locks(ahead->main, LOCK_MS, err);
 }
 
 bool ahead_apply(struct ahead *ahead, const struct group *piece, struct err *err)
@@ -94,12 +92,12 @@ bool ahead_apply(struct ahead *ahead, const struct group *piece, struct err *err
 }
 
 /* The session goes too: it was prepared for this transaction's tables, and the next is rare. */
-void ahead_abort(struct ahead *ahead)
+bool ahead_abort(struct ahead *ahead, struct err *err)
 {
     if (!ahead->target)
-        return;
+        return true;
     ahead->target->ops->free(&ahead->target);
-    postgres_limit_locks(ahead->main, 0);
+    return postgres_limit_locks(ahead->main, 0, err);
 }
 
 bool ahead_commit(struct ahead *ahead, const struct position *position, struct err *err)
@@ -111,10 +109,9 @@ bool ahead_commit(struct ahead *ahead, const struct position *position, struct e
     if (!fault_point("ahead.commit", err) || !ahead->target->ops->apply(ahead->target, &end, err))
         return ahead_give_up(ahead, err);
     ahead->main->ops->succeed(ahead->main, ahead->target);
-    ahead_abort(ahead);
     ahead->engine->ahead_failures = 0;
     metrics_add(ahead->engine->metrics, METRIC_AHEAD_TRANSACTIONS, 1);
-    return true;
+    return ahead_abort(ahead, err);
 }
 
 bool ahead_has_given_up(struct engine *engine, const struct err *err)

@@ -37,7 +37,7 @@ bool ahead_apply(struct ahead *ahead, const struct group *piece, struct err *err
 
 /* Commits all pieces, and moves the main session to the position. */
 bool ahead_commit(struct ahead *ahead, const struct position *position, struct err *err);
-void ahead_abort(struct ahead *ahead);
+bool ahead_abort(struct ahead *ahead, struct err *err);
 
 /* Makes ERR_RETRY of what stands in the way, and has the next session go the other way. Always
  * false. */

@@ -445,8 +445,7 @@ static bool take_change(struct session *session, const struct change *change, st
     case CHANGE_STREAM_COMMIT:
         return commit_ahead(session, change, err);
     case CHANGE_STREAM_ABORT:
-        ahead_abort(session->ahead);
-        return true;
+        return ahead_abort(session->ahead, err);
     case CHANGE_TRUNCATE:
         return take_truncate(session, change, err);
     case CHANGE_INSERT:

@@ -331,14 +331,6 @@ bool apply_enter_pipeline(struct postgres *pg, struct err *err)
     return true;
 }
 
-static bool limit_locks(struct postgres *pg, struct err *err)
-{
-    if (!pg->lock_timeout_ms)
-        return true;
-    AUTO(str_free) char *sql = str_fmt("SET LOCAL lock_timeout = %d", pg->lock_timeout_ms);
-    return apply_send_sql(pg, sql, err);
-}
-
 static bool begin(struct postgres *pg, struct err *err)
 {
     if (pg->is_open)
@@ -346,8 +338,7 @@ static bool begin(struct postgres *pg, struct err *err)
     if (!apply_enter_pipeline(pg, err))
         return false;
     pg->is_open = true;
-    if (!fault_point("group.begin", err) || !apply_send_sql(pg, "BEGIN", err) ||
-        !limit_locks(pg, err))
+    if (!fault_point("group.begin", err) || !apply_send_sql(pg, "BEGIN", err))
         return false;
     /* A statement of the source's that swaps deferrable keys comes as one change after the other;
      * in replica role they are not checked at all. */
@@ -524,6 +515,17 @@ static bool ask_flushed(struct postgres *pg, struct err *err)
         return false;
     note_flushed(pg, flushed);
     return true;
+}
+
+bool postgres_limit_locks(struct target *target, int timeout_ms, struct err *err)
+{
+    struct postgres *pg = postgres_of(target);
+    struct pipe_answer answer;
+    AUTO(str_free) char *sql = str_fmt("SET lock_timeout = %d", timeout_ms);
+    assert(!pg->is_open);
+    return apply_enter_pipeline(pg, err) && pipe_sql(pg->conn, sql, err) &&
+           pipe_sync(pg->conn, err) && pipe_next(pg->conn, &answer, err) &&
+           (answer.kind == PIPE_DONE || err_copy(err, &answer.fail)) && read_sync(pg, err);
 }
 
 bool postgres_flushed(struct target *target, int timeout_ms, struct position *ret_durable,

@@ -50,7 +50,6 @@ struct postgres {
     /* the group in hand */
     bool is_pipelining;
     bool is_open; /* BEGIN is sent, COMMIT is not */
-    int lock_timeout_ms;
     struct position start;
     struct destination *destinations;
     struct destination *retired; /* described anew since; freed before the next group */

@@ -130,11 +130,6 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
     return true;
 }
 
-void postgres_limit_locks(struct target *target, int timeout_ms)
-{
-    postgres_of(target)->lock_timeout_ms = timeout_ms;
-}
-
 bool postgres_is_replica(const struct target *target)
 {
     return ((const struct postgres *)target)->is_replica;

@@ -42,9 +42,9 @@ bool postgres_open(const struct postgres_options *options, struct target **ret_t
 /* One statement within the group in hand, which it begins if need be; its answer is read. */
 bool postgres_run(struct target *target, const char *sql, struct err *err);
 
-/* From the next group on a lock is waited for so long; what fails by it has SQLSTATE 55P03. 0: for
- * ever, as at the beginning. */
-void postgres_limit_locks(struct target *target, int timeout_ms);
+/* From now on, no group being in hand, a lock is waited for so long; what fails by it has SQLSTATE
+ * 55P03. 0: for ever, as at the beginning. */
+bool postgres_limit_locks(struct target *target, int timeout_ms, struct err *err);
 
 /* Whether triggers and foreign keys are off for the target's session. Not so with TRIGGERS_FIRE,
  * nor with TRIGGERS_AUTO when the role may not switch them off. */

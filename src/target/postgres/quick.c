@@ -6,7 +6,7 @@
  * transaction of the pipeline, which ends with its sync, is rolled back. Nothing is left of the
  * group then, and it is applied again in the ordinary way, which says what is wrong. So only such
  * groups go this way whose statements can fail like that, and where no check waits for the commit
- * (replica role, no triggers), and none while waits for locks are limited: there is no BEGIN. */
+ * (replica role, no triggers). */
 #include "target/postgres/inside.h"
 
 #include <stdio.h>
@@ -153,7 +153,7 @@ bool quick_apply(struct postgres *pg, const struct group *group, bool *ret_is_do
     bool fits = false;
     *ret_is_done = false;
     if (!group->is_complete || group->count > QUICK_MAX || pg->is_open || !pg->is_replica ||
-        pg->lock_timeout_ms || pg->options.on_conflict != CONFLICT_ERROR)
+        pg->options.on_conflict != CONFLICT_ERROR)
         return true;
     if (!find_statements(&quick, group, &fits, err))
         return false;
