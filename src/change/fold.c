@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "base/macros.h"
 #include "base/mem.h"
 
 struct entry {
@@ -42,7 +43,8 @@ void fold_free(struct fold **fold)
     *fold = NULL;
 }
 
-/* Kind, length and bytes of each key column. False: one of them is not known, or there is none. */
+/* Bytes, kind and length of each key column: read backwards they are unique, read forwards they
+ * sort neighbours together. False: one of them is not known, or there is none. */
 static bool take_key(const struct fold *fold, const struct value *values, const char **ret_key,
                      size_t *ret_len)
 {
@@ -62,12 +64,12 @@ static bool take_key(const struct fold *fold, const struct value *values, const 
         if (!fold->is_key[i])
             continue;
         uint32_t bytes = values[i].kind == VALUE_NULL ? 0 : values[i].len;
-        *at++ = (char)values[i].kind;
-        memcpy(at, &bytes, sizeof(bytes));
-        at += sizeof(bytes);
         if (bytes)
             memcpy(at, values[i].data, bytes);
         at += bytes;
+        *at++ = (char)values[i].kind;
+        memcpy(at, &bytes, sizeof(bytes));
+        at += sizeof(bytes);
     }
     *ret_key = key;
     *ret_len = len;
@@ -232,4 +234,37 @@ enum fold_kind fold_kind_of(const struct fold_row *row)
     bool is_same =
         entry->key_len == entry->old_len && memcmp(entry->key, entry->old_key, entry->key_len) == 0;
     return is_same ? FOLD_UPDATE : FOLD_MOVE;
+}
+
+/* --- the rows of a kind --- */
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct entry *a = *(const struct entry *const *)left;
+    const struct entry *b = *(const struct entry *const *)right;
+    int order = memcmp(a->old_key, b->old_key, MIN_OF(a->old_len, b->old_len));
+    return order ? order : (a->old_len > b->old_len) - (a->old_len < b->old_len);
+}
+
+size_t fold_take(const struct fold *fold, enum fold_kind kind, bool by_key,
+                 const struct fold_row ***ret_rows)
+{
+    size_t count = 0;
+    bool has_order = kind != FOLD_INSERT && by_key;
+    bool is_sorted = true; /* a huge statement's rows often come so */
+    for (const struct fold_row *row = fold->first; row; row = row->next)
+        count += fold_kind_of(row) == kind;
+    const struct fold_row **rows = arena_alloc(fold->arena, count * sizeof(*rows));
+    count = 0;
+    for (const struct fold_row *row = fold->first; row; row = row->next) {
+        if (fold_kind_of(row) != kind)
+            continue;
+        rows[count++] = row;
+        if (has_order && is_sorted && count > 1)
+            is_sorted = compare_rows(&rows[count - 2], &rows[count - 1]) < 0;
+    }
+    if (!is_sorted)
+        qsort(rows, count, sizeof(*rows), compare_rows);
+    *ret_rows = rows;
+    return count;
 }

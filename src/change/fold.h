@@ -44,3 +44,9 @@ bool fold_add(struct fold *fold, const struct change *change);
 
 const struct fold_row *fold_first(const struct fold *fold);
 enum fold_kind fold_kind_of(const struct fold_row *row);
+
+/* The rows of one kind, in the fold's arena; how many there are. by_key: those that are there
+ * before stand in the order of the bytes of their keys, so that neighbours are found together.
+ * Else, and when inserted, they stand as they were met. */
+size_t fold_take(const struct fold *fold, enum fold_kind kind, bool by_key,
+                 const struct fold_row ***ret_rows);

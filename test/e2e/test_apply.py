@@ -6,7 +6,9 @@ import apply_keys
 import apply_tables
 import apply_toast
 import apply_unique
-from harness.apply import LONG_WAYS, WAYS, Applying, change_cases, make_cases, sets_were_used
+from apply_keys import each
+from harness.apply import (LONG_WAYS, ROWS, WAYS, Applying, apply_waiting, change_cases, make_cases,
+                           sets_were_used)
 from harness.program import ENDED
 
 EXTENSIONS = "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; CREATE EXTENSION hstore;"
@@ -46,6 +48,19 @@ def test_what_has_waited(shared_clusters, pipelines, request, family):
         pipes[way].is_equal()
         at_least = IN_SETS.get(family, (1000, 1000))
         sets_were_used(counted, WAYS[way]["apply_mode"], at_least[way == "each"])
+
+
+def test_a_value_that_goes_from_row_to_row_stays_in_sets(shared_clusters, pipelines):
+    """Each update takes the value of u that the one before has left, against the order of the keys."""
+    pipe = pipelines(shared_clusters)
+    pipe.source.sql("CREATE TABLE handed (id int PRIMARY KEY, u int UNIQUE);"
+                    f"INSERT INTO handed SELECT g, g FROM generate_series(1, {ROWS}) g")
+    copy_all([pipe])
+    pipe.source.sql(each("UPDATE handed SET u = u + 1 WHERE id = i", ROWS, 1))
+    counted = apply_waiting(pipe, **WAYS["sets"])
+    pipe.is_equal()
+    sets_were_used(counted, "sets", ROWS)
+    assert counted["trunkline_ordered_fallbacks_total"] == 0
 
 
 INTERLEAVED = """

@@ -228,6 +228,73 @@ static void tables_without_a_key_take_inserts_only(void **state)
     assert_false(fold_add(fold, &go));
 }
 
+static struct value word(struct arena *arena, const char *text)
+{
+    return (struct value){arena_copy(arena, text, strlen(text)), (uint32_t)strlen(text),
+                          VALUE_TEXT};
+}
+
+/* Deleted, updated and moved rows by the key that they had; inserted ones as they were met. */
+static void rows_are_taken_by_key(void **state)
+{
+    static const char *const keys[] = {"m", "b", "ba", "a", "\xff", "", "b0"};
+    static const char *const by_key[] = {"", "a", "b", "b0", "ba", "m", "\xff"};
+    static const enum change_kind kinds[] = {CHANGE_DELETE, CHANGE_UPDATE, CHANGE_INSERT};
+    static const enum fold_kind folds[] = {FOLD_DELETE, FOLD_UPDATE, FOLD_INSERT};
+    AUTO(relation_unref) struct relation *relation = make_relation();
+    AUTO(arena_free) struct arena *arena = arena_new();
+    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+        struct change changes[COUNT_OF(keys)];
+        AUTO(fold_free) struct fold *fold = fold_new(arena, relation, is_key);
+        for (size_t i = 0; i < COUNT_OF(keys); i++) {
+            struct tuple row = row_of(arena, 0, (int[]){1, 2});
+            row.values[0] = word(arena, keys[i]);
+            changes[i] = (struct change){
+                .kind = kinds[k],
+                .old_kind = kinds[k] == CHANGE_DELETE ? OLD_KEY : OLD_NONE,
+                .old = kinds[k] == CHANGE_DELETE ? row : (struct tuple){0},
+                .new = kinds[k] == CHANGE_DELETE ? (struct tuple){0} : row,
+            };
+            assert_true(fold_add(fold, &changes[i]));
+        }
+        for (int sorts = 0; sorts < 2; sorts++) {
+            const struct fold_row **rows = NULL;
+            const char *const *wanted = sorts && kinds[k] != CHANGE_INSERT ? by_key : keys;
+            assert_int_equal(fold_take(fold, folds[k], sorts, &rows), COUNT_OF(keys));
+            for (size_t i = 0; i < COUNT_OF(keys); i++) {
+                const struct value *key =
+                    kinds[k] == CHANGE_DELETE ? rows[i]->old : rows[i]->values;
+                assert_int_equal(key->len, strlen(wanted[i]));
+                assert_memory_equal(key->data, wanted[i], key->len);
+            }
+        }
+    }
+}
+
+/* A move is found under the key that it leaves; other kinds stay out. */
+static void rows_of_a_kind_are_taken_alone(void **state)
+{
+    AUTO(relation_unref) struct relation *relation = make_relation();
+    AUTO(arena_free) struct arena *arena = arena_new();
+    AUTO(fold_free) struct fold *fold = fold_new(arena, relation, is_key);
+    struct change changes[4] = {{.kind = CHANGE_DELETE, .old = row_of(arena, 9, NULL)}};
+    assert_true(fold_add(fold, &changes[0]));
+    for (int i = 1; i < 4; i++) { /* 7 becomes 1, 6 becomes 2, 5 becomes 3 */
+        changes[i] = (struct change){.kind = CHANGE_UPDATE,
+                                     .old_kind = OLD_KEY,
+                                     .old = row_of(arena, 8 - i, NULL),
+                                     .new = row_of(arena, i, (int[]){0, 0})};
+        assert_true(fold_add(fold, &changes[i]));
+    }
+    const struct fold_row **rows = NULL;
+    assert_int_equal(fold_take(fold, FOLD_UPDATE, true, &rows), 0);
+    assert_int_equal(fold_take(fold, FOLD_DELETE, true, &rows), 1);
+    assert_int_equal(read_number(rows[0]->old), 9);
+    assert_int_equal(fold_take(fold, FOLD_MOVE, true, &rows), 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(read_number(rows[i]->old), 5 + i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +302,8 @@ int main(void)
         cmocka_unit_test(a_row_that_came_and_went_leaves_nothing),
         cmocka_unit_test(what_cannot_be_told_is_refused),
         cmocka_unit_test(tables_without_a_key_take_inserts_only),
+        cmocka_unit_test(rows_are_taken_by_key),
+        cmocka_unit_test(rows_of_a_kind_are_taken_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,9 @@ static const char columns_sql[] =
     " EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgenabled IN ('A', $3::\"char\")"
     "   AND g.tgrelid IN " TREE ")"
     " OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid"
-    "   AND w.rulename <> '_RETURN' AND w.ev_enabled IN ('A', $3::\"char\"))"
+    "   AND w.rulename <> '_RETURN' AND w.ev_enabled IN ('A', $3::\"char\")),"
+    " (SELECT pg_catalog.count(*) > 1 FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid"
+    "   AND (i.indisunique OR i.indisexclusion))"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " LEFT JOIN pg_catalog.pg_attribute a"
     "   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
@@ -307,6 +309,7 @@ static bool read_columns(struct postgres *pg, struct destination *destination, s
         destination->columns[i].base = base ? str_fmt("::%s", base) : str_dup("");
     }
     destination->has_triggers = rows_bool(rows, 0, 12);
+    destination->has_other_unique = rows_bool(rows, 0, 13);
     note_others(destination, rows);
     note_row(destination, rows);
     return true;

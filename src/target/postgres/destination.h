@@ -103,9 +103,10 @@ struct destination {
     char *schema, *name; /* owned: the target's; not the relation's when routed */
     bool is_routed;      /* another table's name: that of its root, which other relations share */
     bool is_partitioned;
-    bool has_key;        /* rows are found by the columns that have `equal`; else by record image */
-    bool has_key_index;  /* a unique index of the target carries it */
-    bool has_deferrable; /* a unique or exclusion constraint that can be checked later */
+    bool has_key;       /* rows are found by the columns that have `equal`; else by record image */
+    bool has_key_index; /* a unique index of the target carries it */
+    bool has_other_unique; /* unique or exclusion constraints or indexes: more than one */
+    bool has_deferrable;   /* a unique or exclusion constraint that can be checked later */
     struct destination_column *columns; /* owned; as many as the relation has */
     struct strv others; /* columns that only the target has, without generated ones */
     struct statement *statements;

@@ -238,19 +238,16 @@ static bool send_by_columns(struct set *set, struct err *err)
     return true;
 }
 
+/* In the order of their keys neighbours find each other's pages in the caches. But a value of
+ * another unique index may go from row to row: such updates keep the order of the source. */
 static bool send_kind(struct segment *segment, struct bucket *bucket, enum fold_kind wanted,
                       enum set_kind kind, struct err *err)
 {
     struct set set = {.segment = segment, .bucket = bucket, .kind = kind};
-    for (const struct fold_row *row = fold_first(bucket->fold); row; row = row->next)
-        set.count += fold_kind_of(row) == wanted;
+    bool by_key = kind != SET_UPDATE || !bucket->destination->has_other_unique;
+    set.count = fold_take(bucket->fold, wanted, by_key, &set.rows);
     if (set.count == 0)
         return true;
-    set.rows = arena_alloc(segment->pg->arena, set.count * sizeof(*set.rows));
-    set.count = 0;
-    for (const struct fold_row *row = fold_first(bucket->fold); row; row = row->next)
-        if (fold_kind_of(row) == wanted)
-            set.rows[set.count++] = row;
     return kind == SET_DELETE || kind == SET_INSERT ? send_set(&set, err)
                                                     : send_by_columns(&set, err);
 }
