@@ -3,6 +3,7 @@ committed of a group of which a statement finds no row, or finds two, or fails a
 import pytest
 
 from harness.program import FAILED
+from harness.wait import wait_until
 
 THREE = """
 CREATE TABLE t (id int PRIMARY KEY, v text);
@@ -15,13 +16,24 @@ IN_ONE_GO = "a small group is applied in the ordinary way"  # said when it was t
 WITH_REPLICA_ROLE = pytest.mark.versions(target=(15, 18))
 
 
-def follow(pipe):
-    """An engine that has applied a small group, so that it has described the tables."""
-    pipe.source.sql(THREE)
-    engine = pipe.follow(log_level="debug")
-    pipe.source.sql("UPDATE t SET v = 'known' WHERE id = 2; UPDATE u SET v = 'known' WHERE id = 2")
-    pipe.catch_up(engine)
-    return engine
+class Group:
+    """The engine has described its tables just now, and has sent nothing of it."""
+
+    def __init__(self, pipe, change):
+        self.gate = pipe.directory / "gate"
+        pipe.source.sql(THREE)
+        pipe.copy()
+        self.engine = pipe.start(log_level="debug", fault=f"group.begin=wait:{self.gate}")
+        pipe.source.sql(change)
+        reached = self.gate.with_name("gate.reached")
+        wait_until(lambda: self.engine.runs() and reached.exists(), "it has described the tables")
+
+    def fails(self):
+        """Lets it be sent; it was tried in one go. What the engine said."""
+        self.gate.touch()
+        self.engine.ends(FAILED)
+        assert IN_ONE_GO in self.engine.stderr
+        return self.engine.stderr
 
 
 def rows(pipe):
@@ -33,13 +45,11 @@ def rows(pipe):
 @pytest.mark.parametrize("change", ["UPDATE u SET v = 'x' WHERE id = 1",
                                     "DELETE FROM u WHERE id = 1"])
 def test_nothing_of_a_group_is_there_when_a_row_is_missing(pipe, change):
-    engine = follow(pipe)
+    group = Group(pipe, f"BEGIN; INSERT INTO t VALUES (3, 'c'); {change};"
+                  " UPDATE t SET v = 'd' WHERE id = 1; COMMIT")
     pipe.target.sql("DELETE FROM u WHERE id = 1")
     before = rows(pipe)
-    pipe.source.sql(f"BEGIN; INSERT INTO t VALUES (3, 'c'); {change}; UPDATE t SET v = 'd' WHERE"
-                    " id = 1; COMMIT")
-    engine.ends(FAILED)
-    assert IN_ONE_GO in engine.stderr and "public.u" in engine.stderr
+    assert "public.u" in group.fails()
     assert rows(pipe) == before
     pipe.target.sql("INSERT INTO u VALUES (1, 'a')")
     pipe.copy()
@@ -49,19 +59,17 @@ def test_nothing_of_a_group_is_there_when_a_row_is_missing(pipe, change):
 @WITH_REPLICA_ROLE
 def test_a_row_that_is_there_twice_is_not_written(pipe):
     """The target's key has been dropped meanwhile."""
-    engine = follow(pipe)
+    group = Group(pipe, "UPDATE u SET v = 'x' WHERE id = 1")
     pipe.target.sql("ALTER TABLE u DROP CONSTRAINT u_pkey; INSERT INTO u VALUES (1, 'theirs')")
     before = rows(pipe)
-    pipe.source.sql("UPDATE u SET v = 'x' WHERE id = 1")
-    engine.ends(FAILED)
-    assert IN_ONE_GO in engine.stderr
+    assert "public.u" in group.fails()
     assert rows(pipe) == before
 
 
 @WITH_REPLICA_ROLE
 def test_what_fails_at_the_commit_leaves_nothing(pipe):
     """A trigger of the target's that was made just now, and waits for the commit."""
-    engine = follow(pipe)
+    group = Group(pipe, "BEGIN; UPDATE u SET v = 'x' WHERE id = 1; INSERT INTO t VALUES (3, 'c'); COMMIT")
     pipe.target.sql("""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN RAISE EXCEPTION 'no more of these'; END $$;
@@ -69,9 +77,7 @@ def test_what_fails_at_the_commit_leaves_nothing(pipe):
             FOR EACH ROW EXECUTE FUNCTION refuse();
         ALTER TABLE t ENABLE ALWAYS TRIGGER refuse""")
     before = rows(pipe)
-    pipe.source.sql("BEGIN; UPDATE u SET v = 'x' WHERE id = 1; INSERT INTO t VALUES (3, 'c'); COMMIT")
-    engine.ends(FAILED)
-    assert IN_ONE_GO in engine.stderr and "no more of these" in engine.stderr
+    assert "no more of these" in group.fails()
     assert rows(pipe) == before
     pipe.target.sql("DROP TRIGGER refuse ON t")
     pipe.copy()
@@ -80,7 +86,8 @@ def test_what_fails_at_the_commit_leaves_nothing(pipe):
 
 @pytest.mark.matrix
 def test_small_transactions_of_every_kind(pipe):
-    engine = follow(pipe)
+    pipe.source.sql(THREE)
+    engine = pipe.follow()
     for change in ("INSERT INTO t VALUES (3, 'c'), (4, 'd')",
                    "UPDATE t SET v = v || '!' WHERE id < 3; DELETE FROM t WHERE id = 4",
                    "UPDATE t SET v = v",
