@@ -35,6 +35,8 @@ struct ahead *ahead_new(struct engine *engine, const struct postgres_options *op
     ahead->options.application_name = ahead->name;
     ahead->options.is_ahead = true;
     ahead->options.failure = NULL; /* judged when it is applied behind its commit */
+    /* A row in the way may be gone by then. */
+    ahead->options.on_conflict = CONFLICT_ERROR;
     return ahead;
 }
 
@@ -47,6 +49,17 @@ void ahead_free(struct ahead **ahead)
         a->target->ops->free(&a->target);
     free(a->name);
     free(a);
+}
+
+bool ahead_end_former(struct engine *engine, struct err *err)
+{
+    enum { WAIT_MS = 10000 };
+    return conn_execf(engine->keeper, err,
+                      "SELECT pg_catalog.pg_terminate_backend(pid, %d)"
+                      " FROM pg_catalog.pg_stat_activity"
+                      " WHERE application_name IN (%L || 'apply', %L || 'ahead')"
+                      " AND datname = pg_catalog.current_database() AND usename = current_user",
+                      WAIT_MS, engine->name_prefix, engine->name_prefix);
 }
 
 void ahead_allow(struct ahead *ahead, bool is_safe)
@@ -70,9 +83,7 @@ bool ahead_give_up(struct ahead *ahead, struct err *err)
 
 bool ahead_may_block(struct ahead *ahead, struct err *err)
 {
-    static const char lock_not_available[] = "55P03";
-    return ahead->target && strcmp(err->sqlstate, lock_not_available) == 0 &&
-           ahead_give_up(ahead, err);
+    return ahead->target && err->kind == ERR_RETRY && ahead_give_up(ahead, err);
 }
 
 static bool open_target(struct ahead *ahead, struct err *err)
@@ -92,12 +103,20 @@ bool ahead_apply(struct ahead *ahead, const struct group *piece, struct err *err
 }
 
 /* The session goes too: it was prepared for this transaction's tables, and the next is rare. */
+static bool close_target(struct ahead *ahead, struct err *err)
+{
+    ahead->target->ops->free(&ahead->target);
+    return postgres_limit_locks(ahead->main, 0, err);
+}
+
+/* Its locks are gone before anybody else's changes come. */
 bool ahead_abort(struct ahead *ahead, struct err *err)
 {
     if (!ahead->target)
         return true;
-    ahead->target->ops->free(&ahead->target);
-    return postgres_limit_locks(ahead->main, 0, err);
+    if (!postgres_run(ahead->target, "ROLLBACK", err))
+        return ahead_give_up(ahead, err);
+    return close_target(ahead, err);
 }
 
 bool ahead_commit(struct ahead *ahead, const struct position *position, struct err *err)
@@ -111,7 +130,7 @@ bool ahead_commit(struct ahead *ahead, const struct position *position, struct e
     ahead->main->ops->succeed(ahead->main, ahead->target);
     ahead->engine->ahead_failures = 0;
     metrics_add(ahead->engine->metrics, METRIC_AHEAD_TRANSACTIONS, 1);
-    return ahead_abort(ahead, err);
+    return close_target(ahead, err);
 }
 
 bool ahead_has_given_up(struct engine *engine, const struct err *err)

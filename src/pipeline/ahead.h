@@ -9,9 +9,10 @@
  *     then nobody sees it, and no position says anything of it: whatever dies, the source sends it
  *     again from its beginning.
  *   - Only what is sure not to differ from applying it behind its commit goes this way. Anything
- *     else (an error, a lock that is not free for a while, TRUNCATE, relations that nobody knows
- *     yet, triggers) ends the session of following with ERR_RETRY; the next one keeps such
- *     transactions until their end, which judges, and tries this again after a while. */
+ *     else (an error, a row that does not fit whatever on_conflict_action is, a lock that is not
+ *     free for a while, TRUNCATE, relations that nobody knows yet, triggers) ends the session of
+ *     following with ERR_RETRY; the next one keeps such transactions until their end, which judges,
+ *     and tries this again after a while. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,6 +29,10 @@ struct ahead *ahead_new(struct engine *engine, const struct postgres_options *op
                         struct target *main);
 void ahead_free(struct ahead **ahead); /* rolls back */
 
+/* Before a session of following: an earlier one's sessions on the target may live on, with their
+ * locks, when the network has swallowed their end. */
+bool ahead_end_former(struct engine *engine, struct err *err);
+
 /* Tells the reader whether a transaction that begins now may be handed out ahead. is_safe: as far
  * as the caller knows. */
 void ahead_allow(struct ahead *ahead, bool is_safe);
@@ -43,7 +48,8 @@ bool ahead_abort(struct ahead *ahead, struct err *err);
  * false. */
 bool ahead_give_up(struct ahead *ahead, struct err *err);
 
-/* The same for an error of the main session, if it can be this transaction's doing. */
+/* The same for an error of the main session that may be this transaction's doing: its locks are in
+ * the way, its sessions are those that the server lacks. */
 bool ahead_may_block(struct ahead *ahead, struct err *err);
 
 /* After a session of following: whether it gave up, which is said; then another can begin. */

@@ -621,7 +621,8 @@ static bool open_target(struct session *session, struct err *err)
         .note = note_conflict,
         .failure = &engine->failure,
     };
-    return keeper_tables(engine->keeper, &engine->ref, &session->tables, err) &&
+    return ahead_end_former(engine, err) &&
+           keeper_tables(engine->keeper, &engine->ref, &session->tables, err) &&
            park_tell(engine, &session->tables) &&
            handover_new(&session->tables, &engine->pipeline, &session->handover, err) &&
            postgres_open(&options, &session->target, err) &&

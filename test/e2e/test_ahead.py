@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from harness.proxy import Proxy
 from harness.slices import WIDE, every
 from harness.streamed import CASES, TABLE, TABLES, Counters, fill, play, transaction
 from harness.wait import wait_until
@@ -307,4 +308,68 @@ def test_a_server_that_restarts(rough, counters, side):
     pipe.catch_up(engine)
     pipe.is_equal()
     assert not holds_rows(pipe)
+    engine.stop()
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_session_that_lives_on(pipe, counters, end):
+    """The server has not heard that the connection is lost: its locks would hold up the engine."""
+    proxy = Proxy(pipe.target.url())
+    engine = prepared(pipe, counters, f"{TABLE}; {OTHER}", target=proxy.url)
+    with pipe.source.connect(autocommit=False) as session:
+        session.execute(fill(1, 5000))
+        wait_ahead(pipe)
+        pipe.source.sql("INSERT INTO other VALUES (1, 'before')")
+        pipe.catch_up(engine)
+        ends = proxy.lose(b":ahead\0")
+        assert ends and holds_rows(pipe)
+        getattr(session, end)()
+    pipe.source.sql("INSERT INTO t VALUES (1, 'after') ON CONFLICT (id) DO UPDATE SET v = 'after'")
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    assert not holds_rows(pipe)
+    engine.stop()
+    pipe.is_verified()
+
+
+@pytest.mark.matrix
+def test_a_row_in_the_way_that_goes_before_the_commit(pipe, counters):
+    """The target alone has the index. Behind its commit the row would have had its place."""
+    engine = prepared(pipe, counters, on_conflict_action="nothing")
+    pipe.target.sql("CREATE UNIQUE INDEX ON t (v)")
+    pipe.source.sql("INSERT INTO t VALUES (0, 'same')")
+    pipe.catch_up(engine)
+    with transaction(pipe) as session:
+        session.execute("INSERT INTO t VALUES (1, 'same')")
+        session.execute(fill(2, 5000))
+        wait_until(lambda: holds_rows(pipe) or counters["ahead_given_up"], "it is tried")
+        pipe.source.sql("DELETE FROM t WHERE id = 0")
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    engine.stop()
+
+
+def test_no_session_to_be_had(pipe, counters):
+    """The server takes no more sessions of the role: as many as without it are enough."""
+    role = pipe.target.cluster.role
+    engine = prepared(pipe, counters, f"{TABLE}; {OTHER}; CREATE TABLE third (id int PRIMARY KEY)")
+    pipe.source.sql("INSERT INTO t VALUES (0, 'known')")
+    pipe.catch_up(engine)
+    there = pipe.target.admin_one("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", role)
+    try:
+        for more in (2, 1, 0):
+            engine.stop()
+            pipe.target.admin(f"ALTER ROLE {role} CONNECTION LIMIT {there + more}")
+            engine = pipe.follow(**SENT, **counters.setting)
+            with transaction(pipe) as session:
+                session.execute(fill(1 + more * 10000, more * 10000 + 5000))
+                counters.wait_streamed()
+                pipe.source.sql(f"INSERT INTO third VALUES ({more})")
+                wait_until(lambda: pipe.target.sql("SELECT 1 FROM third WHERE id = %s", more),
+                           f"others go on with {more} sessions more")
+            pipe.catch_up(engine)
+            pipe.is_equal()
+    finally:
+        pipe.target.admin(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+    assert counters["ahead_given_up"] == 1
     engine.stop()

@@ -334,7 +334,7 @@ bool apply_enter_pipeline(struct postgres *pg, struct err *err)
 static bool begin(struct postgres *pg, struct err *err)
 {
     if (pg->is_open)
-        return true;
+        return free_retired(pg, err);
     if (!apply_enter_pipeline(pg, err))
         return false;
     pg->is_open = true;

@@ -166,7 +166,7 @@ bool conflict_reject(struct postgres *pg, const struct pending *pending, const s
     if (!pending->change)
         return false;
     bool is_collision = strcmp(err->sqlstate, UNIQUE_VIOLATION) == 0;
-    if (is_collision)
+    if (is_collision && !pg->options.is_ahead)
         metrics_add(pg->options.metrics, METRIC_CONFLICTS_STOPPED, 1);
     /* What the server refuses about a row is the row's fault unless the connection is. */
     if (err->kind == ERR_FATAL)
