@@ -441,10 +441,10 @@ bool destination_find(struct postgres *pg, const struct relation *relation,
     return describe(pg, relation, ret_destination, err);
 }
 
-bool destination_refresh(struct postgres *pg, const struct relation *relation,
+bool destination_refresh(struct postgres *pg, const struct relation *relation, int64_t group_ms,
                          struct destination **ret_destination, struct err *err)
 {
     return destination_find(pg, relation, ret_destination, err) &&
-           (clock_ms() - (*ret_destination)->described_ms < FRESH_MS ||
+           (group_ms - (*ret_destination)->described_ms < FRESH_MS ||
             describe(pg, relation, ret_destination, err));
 }

@@ -128,9 +128,9 @@ struct destination {
 /* destination.c */
 bool destination_find(struct postgres *pg, const struct relation *relation,
                       struct destination **ret_destination, struct err *err);
-/* The same, described anew when that is some seconds old: triggers and indexes come and go on the
- * target. Only between groups. */
-bool destination_refresh(struct postgres *pg, const struct relation *relation,
+/* The same, described anew when that was some seconds old at group_ms: triggers and indexes come
+ * and go on the target. Only between groups, each table at most once. */
+bool destination_refresh(struct postgres *pg, const struct relation *relation, int64_t group_ms,
                          struct destination **ret_destination, struct err *err);
 void destination_free(struct destination **destination);
 

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -55,7 +56,7 @@ static bool execute(struct quick *quick, const char *name, struct err *err)
 }
 
 /* False in *ret_fits: the change cannot go this way. */
-static bool find_statement(struct postgres *pg, const struct change *change,
+static bool find_statement(struct postgres *pg, const struct change *change, int64_t group_ms,
                            struct statement **ret_statement, bool *ret_fits, struct err *err)
 {
     struct destination *destination = NULL;
@@ -63,7 +64,7 @@ static bool find_statement(struct postgres *pg, const struct change *change,
     *ret_fits = false;
     if (!change->relation) /* TRUNCATE */
         return true;
-    if (!destination_refresh(pg, change->relation, &destination, err))
+    if (!destination_refresh(pg, change->relation, group_ms, &destination, err))
         return false;
     if (destination->has_triggers ||
         (change->kind != CHANGE_INSERT && change->relation->replica_identity == 'n'))
@@ -77,9 +78,11 @@ static bool find_statement(struct postgres *pg, const struct change *change,
 static bool find_statements(struct quick *quick, const struct group *group, bool *ret_fits,
                             struct err *err)
 {
+    int64_t group_ms = clock_ms();
     *ret_fits = true;
     for (size_t i = 0; i < group->count && *ret_fits; i++)
-        if (!find_statement(quick->pg, group->changes[i], &quick->statements[i], ret_fits, err))
+        if (!find_statement(quick->pg, group->changes[i], group_ms, &quick->statements[i], ret_fits,
+                            err))
             return false;
     *ret_fits = *ret_fits && !quick->pg->retired;
     return true;

@@ -346,6 +346,7 @@ bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wan
 {
     const struct relation *last = NULL;
     bool may_wish = pg->options.apply_mode != APPLY_ORDERED && group->count >= SET_MIN;
+    int64_t group_ms = clock_ms();
     *ret_is_wanted = false;
     if (!may_wish && !pg->options.is_ahead)
         return true;
@@ -355,7 +356,7 @@ bool sets_begin(struct postgres *pg, const struct group *group, bool *ret_is_wan
         if (!relation || relation == last)
             continue;
         last = relation;
-        if (!destination_refresh(pg, relation, &destination, err))
+        if (!destination_refresh(pg, relation, group_ms, &destination, err))
             return false;
         if (destination->has_triggers && pg->options.is_ahead)
             return err_set(err, ERR_RETRY, "%s has triggers or rules that act on what is applied",
