@@ -91,8 +91,10 @@ static bool parse(const char *data, size_t len, struct replication_message *ret_
                   struct err *err)
 {
     if (data[0] == 'w' && len >= DATA_HEADER) {
-        *ret_message = (struct replication_message){
-            .kind = REPLICATION_DATA, .data = data + DATA_HEADER, .len = len - DATA_HEADER};
+        *ret_message = (struct replication_message){.kind = REPLICATION_DATA,
+                                                    .lsn = read_u64(data + 1),
+                                                    .data = data + DATA_HEADER,
+                                                    .len = len - DATA_HEADER};
         return true;
     }
     if (data[0] == 'k' && len == KEEPALIVE_LEN) {

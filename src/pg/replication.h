@@ -38,6 +38,7 @@ enum replication_kind {
 
 struct replication_message {
     enum replication_kind kind;
+    uint64_t lsn;     /* data: of the change that it says */
     uint64_t wal_end; /* keepalive: the server's sent position */
     bool wants_reply; /* keepalive */
     const char *data; /* data: the plugin's message. Borrowed until the next call */

@@ -137,9 +137,10 @@ bool ahead_has_given_up(struct engine *engine, const struct err *err)
 {
     if (!atomic_exchange(&engine->ahead.has_failed, false) || err->kind != ERR_RETRY)
         return false;
-    engine->ahead_from_ms =
-        clock_ms() + ((int64_t)PAUSE_MS << MIN_OF(engine->ahead_failures, (unsigned)DOUBLINGS));
+    engine->ahead_from_ms = clock_ms() + (fault_limit_ms(PAUSE_MS)
+                                          << MIN_OF(engine->ahead_failures, (unsigned)DOUBLINGS));
     engine->ahead_failures++;
+    atomic_store(&engine->ahead.from_lsn, atomic_load(&engine->ahead.read_lsn));
     metrics_add(engine->metrics, METRIC_AHEAD_GIVEN_UP, 1);
     log_info("a transaction in progress is not applied before its commit, but behind it; the "
              "stream starts again: %s",

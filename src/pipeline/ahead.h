@@ -11,8 +11,8 @@
  *   - Only what is sure not to differ from applying it behind its commit goes this way. Anything
  *     else (an error, a row that does not fit whatever on_conflict_action is, a lock that is not
  *     free for a while, TRUNCATE, relations that nobody knows yet, triggers) ends the session of
- *     following with ERR_RETRY; the next one keeps such transactions until their end, which judges,
- *     and tries this again after a while. */
+ *     following with ERR_RETRY; the next one keeps until their end, which judges, all that
+ *     had begun by then, and tries this again after a while: none is tried twice. */
 #pragma once
 
 #include <stdbool.h>

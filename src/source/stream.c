@@ -52,6 +52,7 @@ struct stream {
     struct known_relation *relations; /* by OID: a rename swap sends two of one name */
     uint32_t ahead_xid;               /* of the transaction that is handed out ahead; 0: none */
     bool is_ahead;                    /* in a block of it */
+    uint64_t message_lsn;             /* of the message in hand; of a block: its first change */
     struct known_relation *ahead_relations; /* as it described them */
     struct batch *filling;
     struct arena *scratch;            /* of one message */
@@ -358,8 +359,9 @@ static void end_ahead(struct stream *stream)
 static bool begin_block(struct stream *stream, const struct pgoutput_message *message,
                         struct err *err)
 {
-    const struct ahead_signal *signal = stream->options.ahead;
-    bool is_new = message->is_first && !stream->ahead_xid && atomic_load(&signal->is_wanted);
+    struct ahead_signal *signal = stream->options.ahead;
+    bool is_new = message->is_first && !stream->ahead_xid && atomic_load(&signal->is_wanted) &&
+                  stream->message_lsn > atomic_load(&signal->from_lsn);
     if (!is_new && message->xid != stream->ahead_xid)
         return streamed_start(stream->streamed, message->xid, message->is_first, err);
     if (!is_new && message->is_first)
@@ -371,6 +373,8 @@ static bool begin_block(struct stream *stream, const struct pgoutput_message *me
     stream->is_ahead = true;
     stream->is_old = false;
     stream->commit_lsn = 0;
+    if (stream->message_lsn > atomic_load(&signal->read_lsn))
+        atomic_store(&signal->read_lsn, stream->message_lsn);
     batch_append(stream->filling, CHANGE_STREAM_START)->xid = message->xid;
     return true;
 }
@@ -565,6 +569,7 @@ static bool receive(struct stream *stream, int timeout_ms, bool *ret_came, struc
     if (!replication_receive(stream->conn, timeout_ms, &message, err))
         return false;
     *ret_came = message.kind != REPLICATION_NOTHING;
+    stream->message_lsn = message.lsn;
     if (message.kind == REPLICATION_DATA)
         return take_message(stream, message.data, message.len, err);
     return message.kind != REPLICATION_KEEPALIVE || take_keepalive(stream, &message, err);

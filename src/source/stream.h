@@ -23,6 +23,9 @@ enum source_stay {
 struct ahead_signal {
     atomic_bool is_wanted;
     atomic_bool has_failed; /* it cannot go on: the feed, opened anew, must keep it until its end */
+    atomic_uint_fast64_t
+        from_lsn; /* one that began before is kept: it may be the one that failed */
+    atomic_uint_fast64_t read_lsn; /* the newest block that was handed out */
 };
 
 struct stream_options { /* everything borrowed, outlives the feed */

@@ -2,6 +2,7 @@
 what stands in the way is no error but the other way (test_streamed.py)."""
 import re
 import signal
+import time
 
 import pytest
 
@@ -372,4 +373,37 @@ def test_no_session_to_be_had(pipe, counters):
     finally:
         pipe.target.admin(f"ALTER ROLE {role} CONNECTION LIMIT -1")
     assert counters["ahead_given_up"] == 1
+    engine.stop()
+
+
+PAUSE_MS = 500
+
+
+def test_none_is_tried_twice(pipe, counters, tmp_path):
+    """The source comes to it again only when the pause is over: it would fail again, and again."""
+    pipe.source.sql(f"{TABLE}; {OTHER}")
+    pipe.follow().stop()
+    gate = tmp_path / "gate"
+    reached = gate.with_name("gate.reached")
+    engine = pipe.start(fault=f"follow.start=wait:{gate}@2", **SENT, **counters.setting,
+                        environment={"TRUNKLINE_FAULT_LIMIT_MS": str(PAUSE_MS)})
+    with transaction(pipe) as session:
+        session.execute(fill(1, 3000))
+        wait_ahead(pipe)
+        session.execute("SAVEPOINT a")
+        session.execute(fill(3001, 6000))
+        session.execute("ROLLBACK TO a")
+        pipe.source.sql("INSERT INTO other VALUES (1, 'flushes it')")
+        wait_until(reached.exists, "the stream begins anew")
+        over = time.monotonic() + 2 * PAUSE_MS / 1000
+        wait_until(lambda: time.monotonic() > over, "another would be tried")
+        gate.touch()
+        counters.wait_streamed(2)
+        session.execute(fill(6001, 9000))
+    pipe.catch_up(engine)
+    pipe.is_equal()
+    assert counters["ahead_given_up"] == 1 and counters["ahead_transactions"] == 0
+    pipe.source.sql(fill(10001, 13000))
+    pipe.catch_up(engine)
+    assert counters["ahead_transactions"] == 1
     engine.stop()
