@@ -9,8 +9,8 @@
  * until its Stream Commit and then replayed into batches as if it had come just now, while nothing
  * else is read. Blocks stand between transactions, never inside one. One at a time may be handed
  * out as it comes instead, ahead of its commit: piece by piece, at its place among the others. What
- * it says of relations is its own until it commits. When a part of it is rolled back the stream
- * ends: what was handed out cannot be taken back.
+ * it says of relations is its own until it commits. When a part of it is rolled back all that was
+ * handed out is, and the stream ends if more of it comes: that part cannot be taken back alone.
  * What is kept holds no position back: the source goes on remembering a
  * transaction that is open (its slot's restart position stays before it) and sends it again, whole,
  * after a restart from any position. Slots are not made for two-phase commit: a transaction
@@ -52,6 +52,7 @@ struct stream {
     struct known_relation *relations; /* by OID: a rename swap sends two of one name */
     uint32_t ahead_xid;               /* of the transaction that is handed out ahead; 0: none */
     bool is_ahead;                    /* in a block of it */
+    bool is_ahead_partial;            /* a part of it was rolled back: all of it is, for us */
     uint64_t message_lsn;             /* of the message in hand; of a block: its first change */
     struct known_relation *ahead_relations; /* as it described them */
     struct batch *filling;
@@ -354,6 +355,16 @@ static void end_ahead(struct stream *stream)
 {
     forget_relations(&stream->ahead_relations);
     stream->ahead_xid = 0;
+    stream->is_ahead_partial = false;
+}
+
+/* More of one of which a part was rolled back, and with it all that was handed out. */
+static bool refuse_partial(struct stream *stream, struct err *err)
+{
+    if (!stream->is_ahead_partial)
+        return true;
+    atomic_store(&stream->options.ahead->has_failed, true);
+    return err_set(err, ERR_RETRY, "a savepoint was rolled back");
 }
 
 static bool begin_block(struct stream *stream, const struct pgoutput_message *message,
@@ -367,6 +378,8 @@ static bool begin_block(struct stream *stream, const struct pgoutput_message *me
     if (!is_new && message->is_first)
         return err_set(err, ERR_FATAL,
                        "source: transaction %u is streamed from its beginning twice", message->xid);
+    if (!refuse_partial(stream, err))
+        return false;
     if (is_new)
         metrics_add(stream->options.metrics, METRIC_STREAMED_TRANSACTIONS, 1);
     stream->ahead_xid = message->xid;
@@ -394,6 +407,8 @@ static bool commit_ahead(struct stream *stream, const struct pgoutput_message *m
     if (message->lsn < stream->after)
         return err_set(err, ERR_FATAL, "source: transaction %u is streamed and ends in the past",
                        message->xid);
+    if (!refuse_partial(stream, err))
+        return false;
     adopt_relations(stream);
     end_ahead(stream);
     struct change *change = batch_append(stream->filling, CHANGE_STREAM_COMMIT);
@@ -404,16 +419,14 @@ static bool commit_ahead(struct stream *stream, const struct pgoutput_message *m
     return true;
 }
 
-static bool abort_ahead(struct stream *stream, const struct pgoutput_message *message,
-                        struct err *err)
+/* Before the end of a transaction that was rolled back whole come those of its subtransactions. */
+static void abort_ahead(struct stream *stream, const struct pgoutput_message *message)
 {
-    if (message->subxid != message->xid) {
-        atomic_store(&stream->options.ahead->has_failed, true);
-        return err_set(err, ERR_RETRY, "a savepoint was rolled back");
-    }
-    end_ahead(stream);
-    (void)batch_append(stream->filling, CHANGE_STREAM_ABORT);
-    return true;
+    if (!stream->is_ahead_partial)
+        (void)batch_append(stream->filling, CHANGE_STREAM_ABORT);
+    stream->is_ahead_partial = true;
+    if (message->subxid == message->xid)
+        end_ahead(stream);
 }
 
 static bool take_streamed(struct stream *stream, const struct pgoutput_message *message,
@@ -430,8 +443,8 @@ static bool take_streamed(struct stream *stream, const struct pgoutput_message *
     if (message->kind == PGOUTPUT_STREAM_COMMIT)
         return is_ahead ? commit_ahead(stream, message, err) : begin_replay(stream, message, err);
     if (message->kind == PGOUTPUT_STREAM_ABORT && is_ahead)
-        return abort_ahead(stream, message, err);
-    if (message->kind == PGOUTPUT_STREAM_ABORT)
+        abort_ahead(stream, message);
+    else if (message->kind == PGOUTPUT_STREAM_ABORT)
         streamed_abort(stream->streamed, message->xid, message->subxid);
     else
         end_block(stream);

@@ -66,6 +66,7 @@ def test_it_is_on_the_target_before_it_commits(pipe, counters):
 
 
 @pytest.mark.matrix
+@pytest.mark.wide
 def test_what_happens_inside(pipe, counters):
     """An engine for each: after giving up it would keep the next."""
     engine = prepared(pipe, counters, TABLES)
@@ -85,9 +86,10 @@ def test_what_happens_inside(pipe, counters):
 def test_rolled_back(pipe, counters):
     """And the next one is applied so again."""
     engine = prepared(pipe, counters)
-    for _ in range(2):
+    for more in ("SELECT", "SAVEPOINT a; " + fill(20001, 30000) + "; RELEASE a"):
         with transaction(pipe) as session:
             session.execute(fill(1, 20000))
+            session.execute(more)
             wait_ahead(pipe)
             session.rollback()
         wait_until(lambda: not holds_rows(pipe), "it is rolled back")
@@ -131,7 +133,8 @@ CREATE TRIGGER seen AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION count_
 ALTER TABLE t ENABLE ALWAYS TRIGGER seen"""
 # What the target has beforehand, and what the transaction does.
 HINDRANCES = {
-    "a savepoint": ("", [fill(1, 3000), "SAVEPOINT a", fill(3001, 6000), "ROLLBACK TO a"]),
+    "a savepoint": ("", [fill(1, 3000), "SAVEPOINT a", fill(3001, 6000), "ROLLBACK TO a",
+                         fill(6001, 8000)]),
     "truncate": ("", [fill(1, 3000), "TRUNCATE other", fill(3001, 6000)]),
     "a new partition": ("", [
         fill(1, 3000), "CREATE TABLE many_1 PARTITION OF many FOR VALUES FROM (10) TO (10000)",
@@ -155,7 +158,6 @@ def test_what_stands_in_the_way(pipe, counters, name):
     with transaction(pipe) as session:
         for statement in statements:
             session.execute(statement)
-        pipe.mark()  # flushes what is in the WAL
         wait_until(lambda: counters["ahead_given_up"], "it is kept instead", 30)
         pipe.source.sql("INSERT INTO other VALUES (2, 'meanwhile')"
                         if name != "truncate" else "SELECT")
@@ -393,13 +395,13 @@ def test_none_is_tried_twice(pipe, counters, tmp_path):
         session.execute("SAVEPOINT a")
         session.execute(fill(3001, 6000))
         session.execute("ROLLBACK TO a")
-        pipe.source.sql("INSERT INTO other VALUES (1, 'flushes it')")
+        session.execute(fill(6001, 7000))
         wait_until(reached.exists, "the stream begins anew")
         over = time.monotonic() + 2 * PAUSE_MS / 1000
         wait_until(lambda: time.monotonic() > over, "another would be tried")
         gate.touch()
         counters.wait_streamed(2)
-        session.execute(fill(6001, 9000))
+        session.execute(fill(7001, 9000))
     pipe.catch_up(engine)
     pipe.is_equal()
     assert counters["ahead_given_up"] == 1 and counters["ahead_transactions"] == 0
