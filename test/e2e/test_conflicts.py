@@ -293,7 +293,8 @@ def test_many_conflicts_are_told_in_few_lines(pipe):
     engine.stop()
     told = [line for line in engine.stderr.splitlines() if "left out" in line]
     assert 11 <= len(told) <= 15
-    assert "public.t (id = 1)" in told[0]
+    # in one group the tables' order is not the source's: a set that is refused comes later again
+    assert "public.t (id = 1)" in [line for line in told if "public.t" in line][0]
     assert "public.bare" in told[-1]
     assert "hidden" not in engine.stderr
 

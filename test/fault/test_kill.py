@@ -82,6 +82,7 @@ def test_killed_while_it_copies(rough, times, victim):
             at(began + moment)
             names = finished(pipe)
             before = records(pipe, names)
+            pipe.target.admin("SELECT txid_current()")  # flushes: ours commit asynchronously
             kill(victim, pipe, engine)
             engine = until_complete(pipe, engine)
             assert records(pipe, names) == before
