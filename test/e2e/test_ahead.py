@@ -173,6 +173,7 @@ def test_what_stands_in_the_way(pipe, counters, name):
     engine.stop()
 
 
+@pytest.mark.wide
 def test_a_lock_of_someone_elses(pipe, counters):
     engine = prepared(pipe, counters)
     with pipe.target.connect(autocommit=False) as blocker:
@@ -314,6 +315,7 @@ def test_a_server_that_restarts(rough, counters, side):
     engine.stop()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_session_that_lives_on(pipe, counters, end):
     """The server has not heard that the connection is lost: its locks would hold up the engine."""
@@ -352,6 +354,7 @@ def test_a_row_in_the_way_that_goes_before_the_commit(pipe, counters):
     engine.stop()
 
 
+@pytest.mark.wide
 def test_no_session_to_be_had(pipe, counters):
     """The server takes no more sessions of the role: as many as without it are enough."""
     role = pipe.target.cluster.role
@@ -381,6 +384,7 @@ def test_no_session_to_be_had(pipe, counters):
 PAUSE_MS = 500
 
 
+@pytest.mark.wide
 def test_none_is_tried_twice(pipe, counters, tmp_path):
     """The source comes to it again only when the pause is over: it would fail again, and again."""
     pipe.source.sql(f"{TABLE}; {OTHER}")

@@ -67,6 +67,7 @@ def test_nothing_is_streamed_unless_asked_for(pipe, counters):
 
 
 @pytest.mark.matrix
+@pytest.mark.wide
 def test_what_happens_inside(pipe, counters):
     """Among other transactions, and each followed by one that is not streamed."""
     pipe.source.sql(TABLES)
